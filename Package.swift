@@ -1,0 +1,84 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Settings of every Swift target: Swift 6 mode, warnings are errors, and the language features that make imports,
+/// existentials and borrowed views explicit.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+/// Settings of every C and C++ shim: warnings are errors there too.
+let strictC: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"])]
+let strictCXX: [CXXSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
+
+let package = Package(
+    name: "claviger",
+    products: [
+        .executable(name: "clavigerd", targets: ["clavigerd"]),
+        .executable(name: "claviger", targets: ["claviger"]),
+        .library(name: "ClavigerClient", targets: ["ClavigerClient"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: [
+        // Shim modules: no policy, no state beyond the loaded module.
+        .systemLibrary(name: "CP11Kit", pkgConfig: "p11-kit-1", providers: [.apt(["libp11-kit-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .target(name: "CCryptoki", dependencies: ["CP11Kit"], cSettings: strictC),
+        .target(name: "CLinux", cSettings: strictC),
+        .target(name: "CToml", cxxSettings: strictCXX),
+
+        .target(name: "SecureMemory", dependencies: ["CLinux", "COpenSSL"], swiftSettings: strict),
+        .target(name: "Cryptoki", dependencies: ["CCryptoki", "SecureMemory"], swiftSettings: strict),
+        .target(name: "ClavigerWire", dependencies: ["SecureMemory"], swiftSettings: strict),
+        .target(
+            name: "ClavigerCore",
+            dependencies: [
+                "Cryptoki", "ClavigerWire", "SecureMemory", "CLinux", "CSQLite", "CToml", "COpenSSL",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "ClavigerServer",
+            dependencies: [
+                "ClavigerCore", "ClavigerWire", "SecureMemory", "CLinux", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .target(name: "ClavigerClient", dependencies: ["ClavigerWire", "SecureMemory", "CLinux"], swiftSettings: strict),
+        .target(
+            name: "ClavigerAdmin", dependencies: ["ClavigerCore", "Cryptoki", "SecureMemory", "CLinux"], swiftSettings: strict),
+        .executableTarget(
+            name: "clavigerd",
+            dependencies: ["ClavigerServer", "ClavigerCore", "CLinux", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict, linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])]),
+        .executableTarget(
+            name: "claviger",
+            dependencies: [
+                "ClavigerAdmin", "ClavigerClient", "ClavigerCore", "ClavigerWire", "SecureMemory", "CLinux",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict, linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])]),
+
+        // Tests mirror Sources.
+        .target(
+            name: "Support", dependencies: ["ClavigerWire", "SecureMemory", "CLinux"], path: "Tests/Support",
+            swiftSettings: strict),
+        .testTarget(name: "CryptokiTests", dependencies: ["Cryptoki", "Support", "COpenSSL"], swiftSettings: strict),
+        .testTarget(name: "ConfigurationTests", dependencies: ["ClavigerCore", "Support"], swiftSettings: strict),
+        .testTarget(name: "WireTests", dependencies: ["ClavigerWire", "Support"], swiftSettings: strict),
+        .testTarget(name: "CoreTests", dependencies: ["ClavigerCore", "Support", "COpenSSL"], swiftSettings: strict),
+        .testTarget(name: "ServerTests", dependencies: ["ClavigerServer", "Support"], swiftSettings: strict),
+        .testTarget(name: "ClientTests", dependencies: ["ClavigerClient", "Support", "clavigerd"], swiftSettings: strict),
+        .testTarget(
+            name: "SystemTests", dependencies: ["ClavigerClient", "ClavigerWire", "Support", "clavigerd", "claviger"],
+            swiftSettings: strict),
+    ],
+    cxxLanguageStandard: .cxx17
+)
