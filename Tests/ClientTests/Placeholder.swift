@@ -1,3 +1,3 @@
 import Testing
 
-@Test func ClientTestsPlaceholder() {}
+@Test func clientTestsPlaceholder() {}

@@ -1,3 +1,3 @@
 import Testing
 
-@Test func ConfigurationTestsPlaceholder() {}
+@Test func configurationTestsPlaceholder() {}

@@ -1,3 +1,3 @@
 import Testing
 
-@Test func CryptokiTestsPlaceholder() {}
+@Test func cryptokiTestsPlaceholder() {}

@@ -1,3 +1,3 @@
 import Testing
 
-@Test func ServerTestsPlaceholder() {}
+@Test func serverTestsPlaceholder() {}

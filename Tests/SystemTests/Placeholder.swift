@@ -1,3 +1,3 @@
 import Testing
 
-@Test func SystemTestsPlaceholder() {}
+@Test func systemTestsPlaceholder() {}

@@ -1,3 +1,3 @@
 import Testing
 
-@Test func WireTestsPlaceholder() {}
+@Test func wireTestsPlaceholder() {}
