@@ -68,7 +68,7 @@ let package = Package(
 
         // Tests mirror Sources.
         .target(
-            name: "Support", dependencies: ["ClavigerWire", "SecureMemory", "CLinux"], path: "Tests/Support",
+            name: "Support", dependencies: ["Cryptoki", "ClavigerWire", "SecureMemory", "CLinux"], path: "Tests/Support",
             swiftSettings: strict),
         .testTarget(name: "CryptokiTests", dependencies: ["Cryptoki", "Support", "COpenSSL"], swiftSettings: strict),
         .testTarget(name: "ConfigurationTests", dependencies: ["ClavigerCore", "Support"], swiftSettings: strict),
