@@ -1,0 +1,86 @@
+extension Configuration {
+    /// What a new file changes in a running daemon.
+    package struct ReloadDifference: Sendable, Equatable {
+        /// Changed keys that take effect at once, by their names in the file.
+        package internal(set) var effective: [String] = []
+        /// Changed keys that take effect with the next start.
+        package internal(set) var needsRestart: [String] = []
+
+        /// Whether nothing changed.
+        package var isEmpty: Bool { effective.isEmpty && needsRestart.isEmpty }
+    }
+
+    /// What changes when the daemon that runs with `old` is told to take this configuration.
+    package func reloadDifference(from old: Configuration) -> ReloadDifference {
+        var difference = ReloadDifference()
+        for setting in Self.settings where setting.differs(self, old) {
+            if setting.reloads { difference.effective.append(setting.key) } else { difference.needsRestart.append(setting.key) }
+        }
+        return difference
+    }
+
+    /// The configuration that a daemon running with `self` has after a reload: `new` in the keys that reload, `self` in the others.
+    package func reloaded(with new: Configuration) -> Configuration {
+        var result = self
+        result.log = new.log
+        result.requests = new.requests
+        result.socket.maximumConnections = new.socket.maximumConnections
+        result.workers.queue = new.workers.queue
+        return result
+    }
+
+    private struct Setting: Sendable {
+        let key: String
+        let reloads: Bool
+        let differs: @Sendable (Configuration, Configuration) -> Bool
+
+        init<Value: Equatable & Sendable>(
+            _ key: String, reloads: Bool = false, _ value: @escaping @Sendable (Configuration) -> Value
+        ) {
+            self.key = key
+            self.reloads = reloads
+            self.differs = { value($0) != value($1) }
+        }
+    }
+
+    /// Every key of the file. Those that reload are read at each use; the others are built into sockets, threads and the token's login.
+    private static let settings: [Setting] = [
+        Setting("state-directory") { $0.stateDirectory },
+        Setting("module.path") { $0.module.path },
+        Setting("module.initialize-arguments") { $0.module.initializeArguments },
+        Setting("module.environment") { $0.module.environment },
+        Setting("module.storage-path") { $0.module.storagePath },
+        Setting("module.storage-format") { $0.module.storageFormat },
+        Setting("module.software-token") { $0.module.softwareToken },
+        Setting("token.uri") { $0.token.uri },
+        Setting("token.pin-file") { $0.token.pin?.file },
+        Setting("token.pin-credential") { $0.token.pin?.credential },
+        Setting("socket.path") { $0.socket.path },
+        Setting("socket.group") { $0.socket.group },
+        Setting("socket.backlog") { $0.socket.backlog },
+        Setting("socket.max-connections", reloads: true) { $0.socket.maximumConnections },
+        Setting("unlock.group") { $0.unlock.group },
+        Setting("workers.count") { $0.workers.count },
+        Setting("workers.queue", reloads: true) { $0.workers.queue },
+        Setting("requests.default-deadline-ms", reloads: true) { $0.requests.defaultDeadline },
+        Setting("requests.max-deadline-ms", reloads: true) { $0.requests.maximumDeadline },
+        Setting("requests.idle-frame-timeout-ms", reloads: true) { $0.requests.idleFrameTimeout },
+        Setting("log.level", reloads: true) { $0.log.level },
+    ]
+}
+
+extension Configuration.PINSource {
+    fileprivate var file: String? {
+        switch self {
+        case .file(let path): path
+        case .credential: nil
+        }
+    }
+
+    fileprivate var credential: String? {
+        switch self {
+        case .file: nil
+        case .credential(let name): name
+        }
+    }
+}

@@ -1,0 +1,66 @@
+import ClavigerWire
+
+/// One request as the server hands it to the service: whole, its caller known, its deadline fixed.
+package struct IncomingRequest: Sendable {
+    /// The frame's header; its opcode number is known to be `opcode`.
+    package let header: FrameHeader
+    /// What is asked.
+    package let opcode: Opcode
+    /// Who asks, as the kernel said at connect.
+    package let caller: Caller
+    /// When the answer is worth nothing any more: CLOCK_MONOTONIC, in nanoseconds.
+    package let deadline: UInt64
+
+    package init(header: FrameHeader, opcode: Opcode, caller: Caller, deadline: UInt64) {
+        self.header = header
+        self.opcode = opcode
+        self.caller = caller
+        self.deadline = deadline
+    }
+}
+
+/// What a long request asks of the server that runs it.
+package protocol RequestScheduling {
+    /// Whether the reply has been given up already: the deadline passed and the watchdog answered, or the peer is gone. What
+    /// is left of the work can be left undone.
+    var isAbandoned: Bool { get }
+    /// Lets one waiting request go first. Called between the items of a batch, when the token session has no operation active.
+    func letOthersIn()
+}
+
+/// The work of one worker thread. Used by one thread only, so it needs no lock of its own; it may hold a token session.
+package protocol RequestWorker: AnyObject {
+    /// Does one request and writes the whole answer, a reply or refusal frame, into `reply`.
+    ///
+    /// Every opcode passes here: authorise, act, record. It never throws: whatever goes wrong becomes a refusal.
+    ///
+    /// - Parameters:
+    ///   - frame: the request's whole frame in locked memory; wiped by the server afterwards.
+    ///   - reply: locked memory of at least `Limits.maximumReplySize` bytes, or at least 64 KiB when `request` carries at most
+    ///     one item; wiped by the server afterwards.
+    /// - Returns: the answer's length in bytes.
+    func handle(
+        _ request: IncomingRequest, frame: UnsafeRawBufferPointer, reply: UnsafeMutableRawBufferPointer,
+        scheduling: any RequestScheduling
+    ) -> Int
+}
+
+/// What the server needs of the service.
+package protocol RequestHandler: AnyObject, Sendable {
+    /// The state of a new worker thread, called on that thread.
+    ///
+    /// - Parameter entersToken: false for the reserved worker, which is given only opcodes whose entry says `usesToken: false`.
+    func makeWorker(entersToken: Bool) -> any RequestWorker
+}
+
+/// Figures that the server keeps and the status reply shows.
+package protocol ServerFigures: Sendable {
+    /// How many workers may enter the token.
+    var workers: Int { get }
+    /// How many connections are open.
+    var connections: Int { get }
+    /// How many requests were answered since the start.
+    var requests: UInt64 { get }
+    /// How many requests wait for a worker.
+    var queued: Int { get }
+}

@@ -1,0 +1,77 @@
+/// Every limit of the protocol and the envelope, with its reason. Both sides check them before they allocate or copy.
+public enum Limits {
+    // Frames
+
+    /// The protocol version of this library.
+    public static let protocolVersion: UInt8 = 1
+    /// Bytes of a frame's header, the length field included.
+    public static let headerLength = 16
+    /// The least value of the length field: the rest of the header.
+    public static let minimumFrameLength = 12
+    /// The greatest value of the length field: 1 MiB bounds what one peer can make the other hold.
+    public static let maximumFrameLength = 1 << 20
+    /// The greatest whole frame in bytes: the length field and what it counts.
+    public static let maximumFrameSize = maximumFrameLength + 4
+    /// The greatest body in bytes.
+    public static let maximumBodyLength = maximumFrameSize - headerLength
+    /// The greatest frame that a server sends. A batch of the largest plaintext with refreshed envelopes needs 567 KiB; a smaller
+    /// bound than the protocol's lets a server keep its locked reply buffers small. Clients must accept `maximumFrameLength`.
+    public static let maximumReplySize = 640 << 10
+    /// Tags from here on may be ignored by who does not know them.
+    public static let firstIgnorableTag: UInt16 = 0x8000
+
+    // Items
+
+    /// Items of one wrap, unwrap or rewrap.
+    public static let maximumItems = 256
+    /// Plaintext of all items of one request, 256 KiB: 64 items of the greatest size, or 256 of 1 KiB.
+    public static let maximumBatchPlaintext = 256 << 10
+    /// The least plaintext of an item in bytes.
+    public static let minimumPlaintext = 1
+    /// The greatest plaintext of an item in bytes: a DEK or a small secret, never bulk data.
+    public static let maximumPlaintext = 4_096
+    /// The least length of a generated DEK: 128 bits.
+    public static let minimumGenerated = 16
+    /// The greatest length of a generated DEK: 512 bits, as XTS and AES-SIV-512 want.
+    public static let maximumGenerated = 64
+    /// The length of a generated DEK when nothing else is asked: 256 bits.
+    public static let defaultGenerated = 32
+
+    // Context (additional authenticated data)
+
+    /// Strings of one context.
+    public static let maximumContextStrings = 255
+    /// Unicode scalars of one context string.
+    public static let maximumContextScalars = 255
+    /// UTF-8 bytes of one context string: 255 scalars of 4 bytes.
+    public static let maximumContextStringBytes = 1_020
+    /// UTF-8 bytes of all strings of one context: 8 KiB, so that a batch's contexts stay within a frame.
+    public static let maximumContextBytes = 8 << 10
+
+    // Text and numbers
+
+    /// The least length of a key's name in Unicode scalars, as in Key Protect.
+    public static let minimumName = 2
+    /// The greatest length of a key's name in Unicode scalars, as in Key Protect.
+    public static let maximumName = 90
+    /// The greatest length of a text in a reply or refusal in Unicode scalars.
+    public static let maximumMessage = 1_000
+    /// The greatest PIN in bytes. PKCS#11 sets no bound; SoftHSM takes 255, and no token known takes more.
+    public static let maximumPIN = 255
+    /// Records of one page of a list: a page of the longest names fits a reply.
+    public static let maximumPage = 500
+    /// Records of one page when the caller does not say.
+    public static let defaultPage = 100
+    /// A cursor of a list: creation time and key id.
+    public static let cursorLength = 24
+    /// The greatest deadline that a client may ask for, in milliseconds: an hour, so that sums of times cannot overflow.
+    public static let maximumDeadline: UInt32 = 3_600_000
+
+    /// Supplementary groups in a reply to whoami: the kernel allows 65,536, of which half fill a reply; no account comes near.
+    public static let maximumGroups = 32_768
+
+    // Key versions
+
+    /// The first version of a key.
+    public static let firstVersion: UInt32 = 1
+}

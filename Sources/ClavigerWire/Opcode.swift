@@ -1,0 +1,161 @@
+/// What a caller must be allowed to do. A closed set: grants name these, and every opcode has exactly one.
+public enum Permission: String, CaseIterable, Sendable {
+    /// To find out whether the daemon lives and who it takes the caller for.
+    case observe
+    /// To wrap under a key.
+    case wrap
+    /// To unwrap envelopes of a key.
+    case unwrap
+    /// To have envelopes of a key made anew under its newest version.
+    case rewrap
+    /// To read keys' metadata.
+    case readKeys = "read-keys"
+    /// To create keys.
+    case createKeys = "create-keys"
+    /// To rotate keys.
+    case rotateKeys = "rotate-keys"
+    /// To read the token's state.
+    case readToken = "read-token"
+    /// To present the PIN. Decided by uid and the configured group alone, never by stored grants.
+    case unlock
+}
+
+/// The states of a key in which an operation is possible (SP 800-57 part 1, section 7).
+public enum KeyState: UInt8, CaseIterable, Sendable {
+    /// Wraps and unwraps.
+    case active = 1
+    /// Switched off for a while.
+    case suspended = 2
+    /// Expired: unwraps only.
+    case deactivated = 3
+    /// Deleted, may still be restored.
+    case destroyed = 5
+
+    /// The word for people and for `--json`.
+    public var name: String {
+        switch self {
+        case .active: "active"
+        case .suspended: "suspended"
+        case .deactivated: "deactivated"
+        case .destroyed: "destroyed"
+        }
+    }
+}
+
+/// Whether a client may send a request again when it does not know what became of the first.
+public enum RetryRule: Sendable {
+    /// It changes nothing, or nothing that a second time adds to.
+    case always
+    /// It carries an operation id, under which the first answer is kept for 24 hours.
+    case withOperationID
+    /// Never by itself: each attempt can cost something that does not come back (a PIN try).
+    case never
+}
+
+/// The operations of protocol version 1. Numbers are never reused.
+public enum Opcode: UInt16, CaseIterable, Sendable {
+    case ping = 0x0001
+    case health = 0x0002
+    case status = 0x0003
+    case whoami = 0x0004
+    case wrap = 0x0010
+    case unwrap = 0x0011
+    case rewrap = 0x0012
+    case unlock = 0x0100
+    case tokenStatus = 0x0101
+    case keyCreate = 0x0110
+    case keyList = 0x0111
+    case keyShow = 0x0112
+    case keyVersions = 0x0113
+    case keyRotate = 0x0114
+
+    /// Everything that is fixed about the opcode. The switch has no default: an opcode without an entry does not compile.
+    public var entry: OpcodeEntry {
+        switch self {
+        case .ping:
+            OpcodeEntry(
+                name: "ping", summary: "Answers at once; measures the way.", permission: .observe, retry: .always,
+                request: [], reply: [])
+        case .health:
+            OpcodeEntry(
+                name: "health", summary: "Says whether key operations would be served now.", permission: .observe,
+                retry: .always, request: [], reply: Schema.healthReply)
+        case .status:
+            OpcodeEntry(
+                name: "status", summary: "Describes the daemon and its state.", permission: .observe, retry: .always,
+                request: [], reply: Schema.statusReply)
+        case .whoami:
+            OpcodeEntry(
+                name: "whoami", summary: "Says who the kernel says the caller is, and what it may do.", permission: .observe,
+                retry: .always, request: [], reply: Schema.whoamiReply)
+        case .wrap:
+            OpcodeEntry(
+                name: "wrap", summary: "Wraps given or generated DEKs under the newest version of a key.", permission: .wrap,
+                retry: .always, usesToken: true, keyStates: [.active], request: Schema.wrapRequest, reply: Schema.cipherReply)
+        case .unwrap:
+            OpcodeEntry(
+                name: "unwrap", summary: "Opens envelopes and returns their plaintext.", permission: .unwrap, retry: .always,
+                usesToken: true, keyStates: [.active, .deactivated], request: Schema.unwrapRequest, reply: Schema.cipherReply)
+        case .rewrap:
+            OpcodeEntry(
+                name: "rewrap", summary: "Makes envelopes anew under the newest version; returns no plaintext.",
+                permission: .rewrap, retry: .always, usesToken: true, keyStates: [.active, .deactivated],
+                request: Schema.rewrapRequest, reply: Schema.cipherReply)
+        case .unlock:
+            OpcodeEntry(
+                name: "unlock", summary: "Presents the user PIN to a sealed daemon.", permission: .unlock, retry: .never,
+                isManagement: true, usesToken: true, request: Schema.unlockRequest, reply: Schema.unlockReply)
+        case .tokenStatus:
+            OpcodeEntry(
+                name: "token-status", summary: "Describes the token: identity, mechanisms, sessions, login and PIN flags.",
+                permission: .readToken, retry: .always, isManagement: true, usesToken: true, request: [],
+                reply: Schema.tokenStatusReply)
+        case .keyCreate:
+            OpcodeEntry(
+                name: "key-create", summary: "Creates a root key in the token.", permission: .createKeys,
+                retry: .withOperationID, isManagement: true, usesToken: true, request: Schema.keyCreateRequest,
+                reply: Schema.keyReply)
+        case .keyList:
+            OpcodeEntry(
+                name: "key-list", summary: "Lists keys by creation time, a page at a time.", permission: .readKeys,
+                retry: .always, isManagement: true, usesToken: true, request: Schema.keyListRequest,
+                reply: Schema.keyListReply)
+        case .keyShow:
+            OpcodeEntry(
+                name: "key-show", summary: "Shows one key.", permission: .readKeys, retry: .always, isManagement: true,
+                usesToken: true, request: Schema.keyShowRequest, reply: Schema.keyReply)
+        case .keyVersions:
+            OpcodeEntry(
+                name: "key-versions", summary: "Lists a key's versions, newest first, a page at a time.",
+                permission: .readKeys, retry: .always, isManagement: true, usesToken: true,
+                request: Schema.keyVersionsRequest, reply: Schema.keyVersionsReply)
+        case .keyRotate:
+            OpcodeEntry(
+                name: "key-rotate", summary: "Gives a root key a new version, under which it wraps from then on.",
+                permission: .rotateKeys, retry: .withOperationID, isManagement: true, usesToken: true,
+                keyStates: [.active, .deactivated], request: Schema.keyRotateRequest, reply: Schema.keyReply)
+        }
+    }
+}
+
+/// What is fixed about an opcode: one row of the one table from which code, protocol page and permission test are made.
+public struct OpcodeEntry: Sendable {
+    /// The name in documents, logs and messages.
+    public let name: String
+    /// One sentence for the protocol page.
+    public let summary: String
+    /// What the caller must be allowed.
+    public let permission: Permission
+    /// Whether a client may repeat the request by itself.
+    public let retry: RetryRule
+    /// Whether it administers; such opcodes can be moved to a socket of their own.
+    public var isManagement: Bool = false
+    /// Whether its work enters the token, or waits for what does; such requests never run on the daemon's reserved worker.
+    public var usesToken: Bool = false
+    /// The states that the key named must be in; empty when no key is used.
+    public var keyStates: [KeyState] = []
+    /// The fields of the request's body, by ascending tag.
+    public let request: [FieldEntry]
+    /// The fields of the reply's body, by ascending tag.
+    public let reply: [FieldEntry]
+}
