@@ -79,7 +79,7 @@ need_swift() {
 build_release() {
     local product
     for product in clavigerd claviger; do
-        (cd "$claviger_root" && swift build -c release --static-swift-stdlib -j "$claviger_jobs" --product "$product")
+        (cd "$claviger_root" && swift build -c release --static-swift-stdlib -j "$claviger_jobs" --product "$product") || return 1
     done
 }
 
