@@ -69,7 +69,7 @@ let package = Package(
         // Tests mirror Sources.
         .target(
             name: "Support", dependencies: ["Cryptoki", "ClavigerWire", "SecureMemory", "CLinux"], path: "Tests/Support",
-            swiftSettings: strict),
+            exclude: ["boot-systemd"], swiftSettings: strict),
         .testTarget(name: "CryptokiTests", dependencies: ["Cryptoki", "Support", "COpenSSL"], swiftSettings: strict),
         .testTarget(name: "ConfigurationTests", dependencies: ["ClavigerCore", "Support"], swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["ClavigerWire", "Support"], swiftSettings: strict),
@@ -78,7 +78,7 @@ let package = Package(
         .testTarget(name: "ClientTests", dependencies: ["ClavigerClient", "Support", "clavigerd"], swiftSettings: strict),
         .testTarget(
             name: "SystemTests", dependencies: ["ClavigerClient", "ClavigerWire", "Support", "clavigerd", "claviger"],
-            swiftSettings: strict),
+            exclude: ["Systemd"], swiftSettings: strict),
     ],
     cxxLanguageStandard: .cxx17
 )
