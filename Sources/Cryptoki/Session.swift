@@ -25,6 +25,12 @@ public struct Session: ~Copyable, Sendable {
         try CryptokiError.check(result, .closeSession)
     }
 
+    /// Lets go of the session without C_CloseSession: for sessions that ended with C_Finalize, since closing one afterwards could
+    /// hit a newer session that was given the same handle.
+    public consuming func forget() {
+        discard self
+    }
+
     /// Slot, state and flags of the session: C_GetSessionInfo (5.6). Many modules answer it without asking the device.
     public mutating func info() throws(CryptokiError) -> SessionInfo {
         var info = CK_SESSION_INFO()
