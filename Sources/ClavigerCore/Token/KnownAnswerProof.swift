@@ -14,6 +14,7 @@ package enum KnownAnswerProof {
         for name: ObjectName, key: ObjectHandle, session: inout Session, scratch: inout CipherScratch
     ) throws(CryptokiError) -> KnownAnswer {
         let header = header(name)
+        let context = Context.empty
         var digest: [UInt8] = []
         var envelope = [UInt8](repeating: 0, count: Envelope.length(plaintext: randomLength))
         let capacity = envelope.count
@@ -22,8 +23,8 @@ package enum KnownAnswerProof {
         let count = envelope.withUnsafeMutableBytes { output -> Int in
             do throws(CryptokiError) {
                 return try SuiteGCM.seal(
-                    .generated(count: randomLength, show: { digest = SHA256.digest($0.bytes) }), label: .knownAnswer,
-                    header: header, context: Context.empty.span.bytes, key: key, session: &session, scratch: &scratch,
+                    .generated(count: randomLength, show: { digest = SHA256.digest($0) }), label: .knownAnswer,
+                    header: header, context: context.span.bytes, key: key, session: &session, scratch: &scratch,
                     into: output)
             } catch {
                 failure = error
@@ -41,11 +42,13 @@ package enum KnownAnswerProof {
     package static func holds(
         _ answer: KnownAnswer, for name: ObjectName, key: ObjectHandle, session: inout Session, scratch: inout CipherScratch
     ) throws(OpenFailure) -> Bool {
-        guard let envelope = try? Envelope(answer.ciphertext.span.bytes) else { return false }
+        let ciphertext = answer.ciphertext
+        let context = Context.empty
+        guard let envelope = try? Envelope(ciphertext.span.bytes) else { return false }
         let digest = try SuiteGCM.open(
-            envelope, of: answer.ciphertext.span.bytes, label: .knownAnswer, header: header(name),
-            context: Context.empty.span.bytes, key: key, session: &session, scratch: &scratch
-        ) { SHA256.digest($0.bytes) }
+            envelope, of: ciphertext.span.bytes, label: .knownAnswer, header: header(name),
+            context: context.span.bytes, key: key, session: &session, scratch: &scratch
+        ) { SHA256.digest($0) }
         return digest == answer.digest
     }
 

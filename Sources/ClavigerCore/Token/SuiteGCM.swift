@@ -113,7 +113,8 @@ package enum SuiteGCM {
             }
             guard count == envelope.ciphertext.count else { throw .token(.malformedReply(.decrypt)) }
             let zeroes = UnsafeRawBufferPointer(rebasing: room[..<Envelope.commitmentLength])
-            guard constantTimeEqual(zeroes.bytes, zeroBlock.span.bytes) else { throw .commitment }
+            let expected = zeroBlock
+            guard constantTimeEqual(zeroes.bytes, expected.span.bytes) else { throw .commitment }
             return show(UnsafeRawBufferPointer(rebasing: room[Envelope.commitmentLength..<count]))
         }
     }
