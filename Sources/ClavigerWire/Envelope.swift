@@ -103,6 +103,15 @@ public struct Envelope: Equatable, Sendable {
         }
     }
 
+    // The least length that the plaintext can have. A batch is counted by this: every batch that wrap accepts must be one that
+    // unwrap accepts, and with the bound above 256 padded items of 1,024 bytes would be refused.
+    var plaintextFloor: Int {
+        switch suite {
+        case .aesGCM, .aesKeyWrapWithHMAC: plaintextBound
+        case .aesCBCWithHMAC: max(Limits.minimumPlaintext, ciphertext.count - 16)
+        }
+    }
+
     /// The length of an envelope of suite 1.
     public static func length(plaintext: Int, ivLength: Int = 12) -> Int {
         headerLength + 1 + ivLength + commitmentLength + plaintext + Suite.aesGCM.tagLength
