@@ -2,10 +2,17 @@ import ClavigerWire
 
 extension Store {
     /// All keys.
-    package func keys() throws(StoreError) -> [StoredKey] {
+    package func keys() throws(StoreError) -> [StoredKey] { try keys("", []) }
+
+    /// The key of this id.
+    package func key(_ id: KeyID) throws(StoreError) -> StoredKey? {
+        try keys("WHERE id = ?", [.blob(id.bytes)]).first
+    }
+
+    private func keys(_ condition: String, _ values: [SQLValue]) throws(StoreError) -> [StoredKey] {
         try withConnection { connection throws(StoreError) in
             var keys: [StoredKey] = []
-            try connection.run("SELECT id, name, state, created_ms, version FROM key") { row throws(StoreError) in
+            try connection.run("SELECT id, name, state, created_ms, version FROM key \(condition)", values) { row throws(StoreError) in
                 guard let state = KeyState(rawValue: UInt8(truncatingIfNeeded: row.integer(2))) else {
                     throw .corrupt("a key has state \(row.integer(2))")
                 }
@@ -86,13 +93,13 @@ extension Store {
         }
     }
 
-    /// Begins a change. Finished intents older than `horizon` are forgotten in the same transaction.
+    /// Begins a change, or begins again one that failed. Finished intents older than `horizon` are forgotten in the same transaction.
     package func begin(_ intent: Intent, forgetBefore horizon: UInt64) throws(StoreError) {
         _ = try transaction { connection throws(StoreError) in
             try connection.run("DELETE FROM intent WHERE state <> 0 AND created_ms < ?", [.integer(Int64(horizon))])
             return try connection.run(
                 """
-                INSERT INTO intent (operation, uid, opcode, body_digest, key, name, version, suite, created_ms, state, reply)
+                INSERT OR REPLACE INTO intent (operation, uid, opcode, body_digest, key, name, version, suite, created_ms, state, reply)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
                 [

@@ -2,24 +2,31 @@ import ClavigerWire
 import Glibc
 import SecureMemory
 
+/// A user PIN and where it came from.
+package struct RetainedPIN: ~Copyable {
+    /// The PIN, in locked memory.
+    package let pin: SecretBytes
+    /// What identifies its source.
+    package let source: PINSourceIdentity
+    /// Whether it has succeeded before, or an operator presents it now; else the login marker decides whether it may be tried.
+    package let isKnownGood: Bool
+
+    /// The same, now that the token has taken it.
+    consuming func known() -> RetainedPIN { RetainedPIN(pin: pin, source: source, isKnownGood: true) }
+}
+
 /// Reads the user PIN from its configured source.
 package enum PINReader {
-    /// The PIN and what identifies the source.
-    package struct Result: ~Copyable {
-        package let pin: SecretBytes
-        package let source: PINSourceIdentity
-    }
-
     /// Reads the PIN. One newline at the end does not belong to it; every other byte does.
     ///
     /// - Throws: `FileError` when the file is missing, empty, too long, or open to others than its owner.
-    package static func read(_ source: Configuration.PINSource) throws(FileError) -> Result {
+    package static func read(_ source: Configuration.PINSource) throws(FileError) -> RetainedPIN {
         switch source {
         case .file(let path):
             try requirePrivate(path)
             // The identity is taken first: a file replaced in between is then tried once more, never once too often unseen.
             let identity = try PINSourceIdentity(file: path)
-            return Result(pin: try content(path), source: identity)
+            return RetainedPIN(pin: try content(path), source: identity, isKnownGood: false)
         case .credential(let name):
             guard let directory = getenv("CREDENTIALS_DIRECTORY") else {
                 throw FileError(
@@ -27,7 +34,8 @@ package enum PINReader {
             }
             let path = String(cString: directory) + "/" + name
             // systemd makes a credential's file anew at every start, so inode and time would call each restart a new source.
-            return Result(pin: try content(path), source: PINSourceIdentity(name: "credential:\(name)"))
+            return RetainedPIN(
+                pin: try content(path), source: PINSourceIdentity(name: "credential:\(name)"), isKnownGood: false)
         }
     }
 

@@ -2,6 +2,7 @@ import ClavigerWire
 import Cryptoki
 import Logging
 import SecureMemory
+import Synchronization
 
 // Getting hold of the token: initialise, choose the slot, log in once, bind. Always alone: no request is inside.
 extension TokenService {
@@ -56,14 +57,14 @@ extension TokenService {
     }
 
     private func initialize() throws(TokenFailure) -> (SlotID, TokenInfo) {
-        do throws(FileError) {
-            for path in try files?.restore() ?? [] {
-                log.warning("token file was empty or damaged and has been restored from its copy", metadata: ["path": "\(path)"])
-            }
-        } catch {
-            throw .needsOperator("the token's files cannot be examined: \(error)")
+        let restored = try mapping({ TokenFailure.needsOperator("the token's files cannot be examined: \($0)") }) {
+            () throws(FileError) -> [String] in try files?.restore() ?? []
         }
-        do throws(CryptokiError) {
+        for path in restored {
+            log.warning("token file was empty or damaged and has been restored from its copy", metadata: ["path": "\(path)"])
+        }
+        let (slot, info) = try mapping({ (error: CryptokiError) in TokenFailure.lost(error.description) }) {
+            () throws(CryptokiError) -> (SlotID, TokenInfo) in
             do throws(CryptokiError) {
                 try module.initialize(reserved: configuration.module.initializeArguments)
             } catch {
@@ -71,105 +72,76 @@ extension TokenService {
             }
             management.withLock { $0.isInitialized = true }
             let slot = try uri.select(in: module)
-            let info = try module.tokenInfo(slot)
-            guard info.flags.contains(.initialized) else {
-                throw TokenFailure.needsOperator("the token is not initialised: run 'claviger token init'")
-            }
-            guard info.serial == instance.tokenSerial else {
-                throw TokenFailure.needsOperator(
-                    "this is another token: serial \(info.serial), but instance \(instance.id) is bound to \(instance.tokenSerial)"
-                )
-            }
-            return (slot, info)
-        } catch let error as CryptokiError {
-            throw .lost(error.description)
-        } catch let error as TokenFailure {
-            throw error
-        } catch {
-            throw .lost("\(error)")
+            return (slot, try module.tokenInfo(slot))
         }
+        guard info.flags.contains(.initialized) else {
+            throw .needsOperator("the token is not initialised: run 'claviger token init'")
+        }
+        guard info.serial == instance.tokenSerial else {
+            throw .needsOperator(
+                "this is another token: serial \(info.serial), but instance \(instance.id) is bound to \(instance.tokenSerial)")
+        }
+        return (slot, info)
     }
 
     private func login(slot: SlotID, info: TokenInfo, presented: consuming SecretBytes?) throws(TokenFailure) {
         let warnings = LoginMarker.TokenWarnings(
             countLow: info.flags.contains(.userPINCountLow), finalTry: info.flags.contains(.userPINFinalTry),
             locked: info.flags.contains(.userPINLocked))
-        let previous: LoginMarker?
-        do throws(FileError) {
-            previous = try LoginMarker.read(configuration.stateDirectory)
-        } catch {
-            throw .needsOperator(error.description)
+        let previous = try mapping({ (error: FileError) in TokenFailure.needsOperator(error.description) }) {
+            () throws(FileError) -> LoginMarker? in try LoginMarker.read(configuration.stateDirectory)
         }
-        let pin: SecretBytes
-        let source: PINSourceIdentity
-        let byOperator: Bool
-        if let given = presented {
-            (pin, source, byOperator) = (given, PINSourceIdentity(name: "unlock"), true)
-        } else if let known = retained.withLock({ $0.take() }) {
-            // It succeeded before, so only the token's own warnings stand against it.
-            (source, byOperator) = (known.source, true)
-            pin = try copy(known.pin)
-        } else {
-            guard let configured = configuration.token.pin else {
-                throw .sealed("waiting for the PIN: run 'claviger unlock'")
-            }
-            byOperator = false
-            do throws(FileError) {
-                let identity = try PINReader.identity(configured)
-                // Decided before the PIN is read: one that may not be tried is not even taken into memory.
-                if case .refuse(let why) = LoginMarker.next(
-                    after: previous, source: identity, byOperator: false, warnings: warnings)
-                {
-                    throw FileError(why, identity.name, -1)
-                }
-                let read = try PINReader.read(configured)
-                source = read.source
-                pin = try copyFile(read.pin, read.source.name)
-            } catch {
-                throw .needsOperator(error.code == -1 ? error.action : error.description)
-            }
-        }
-        switch LoginMarker.next(after: previous, source: source, byOperator: byOperator, warnings: warnings) {
+        let candidate = try choosePIN(presented, previous: previous, warnings: warnings)
+        switch LoginMarker.next(
+            after: previous, source: candidate.source, byOperator: candidate.isKnownGood, warnings: warnings)
+        {
         case .refuse(let why): throw .needsOperator(why)
-        case .attempt(let marker): try attempt(marker, pin: pin, slot: slot)
+        case .attempt(let marker): try attempt(marker, pin: candidate.pin, slot: slot)
         }
-        retained.withLock { $0 = RetainedPIN(pin: pin, source: source) }
+        // A noncopyable value leaves its variable only by being consumed whole: through an Optional, into the lock.
+        var succeeded: RetainedPIN? = candidate.known()
+        retained.withLock { $0 = succeeded.take() }
     }
 
-    private func copy(_ pin: borrowing SecretBytes) throws(TokenFailure) -> SecretBytes {
-        do throws(SecureMemoryError) {
-            return try pin.prefix(pin.count)
-        } catch {
-            throw .needsOperator("memory for the PIN cannot be locked: raise RLIMIT_MEMLOCK")
+    /// The PIN to try: the one presented, the one that succeeded before, or that of the configured source.
+    private func choosePIN(
+        _ presented: consuming SecretBytes?, previous: LoginMarker?, warnings: LoginMarker.TokenWarnings
+    ) throws(TokenFailure) -> RetainedPIN {
+        if let given = presented.take() {
+            return RetainedPIN(pin: given, source: PINSourceIdentity(name: "unlock"), isKnownGood: true)
         }
-    }
-
-    private func copyFile(_ pin: borrowing SecretBytes, _ path: String) throws(FileError) -> SecretBytes {
-        do throws(SecureMemoryError) { return try pin.prefix(pin.count) } catch { throw FileError("lock memory for", path, 12) }
+        // It succeeded before, so only the token's own warnings stand against it.
+        if let known = retained.withLock({ $0.take() }) { return known }
+        guard let configured = configuration.token.pin else { throw .sealed("waiting for the PIN: run 'claviger unlock'") }
+        let asOperatorMatter = { (error: FileError) in TokenFailure.needsOperator(error.description) }
+        let identity = try mapping(asOperatorMatter) { () throws(FileError) in try PINReader.identity(configured) }
+        // Decided before the PIN is read: one that may not be tried is not even taken into memory.
+        if case .refuse(let why) = LoginMarker.next(
+            after: previous, source: identity, byOperator: false, warnings: warnings)
+        {
+            throw .needsOperator(why)
+        }
+        return try mapping(asOperatorMatter) { () throws(FileError) in try PINReader.read(configured) }
     }
 
     /// The one C_Login of this initialisation, between two durable writes of the marker.
     private func attempt(_ marker: LoginMarker, pin: borrowing SecretBytes, slot: SlotID) throws(TokenFailure) {
         var marker = marker
         let directory = configuration.stateDirectory
-        do throws(FileError) {
+        let pending = marker
+        try mapping({ TokenFailure.needsOperator("no login without its marker and a copy of the token's files: \($0)") }) {
+            () throws(FileError) in
             try files?.copy()
-            try marker.write(directory)
-        } catch {
-            throw .needsOperator("no login without its marker and a copy of the token's files: \(error)")
+            try pending.write(directory)
         }
         var failure: CryptokiError?
-        do throws(CryptokiError) {
-            var anchor = try module.openSession(slot, readWrite: true)
+        management.withLock { management in
             do throws(CryptokiError) {
-                try anchor.login(.user, pin: pin.bytes)
+                management.anchor = try module.openSession(slot, readWrite: true)
+                try management.anchor?.login(.user, pin: pin.bytes)
             } catch {
                 if error.returnValue != .userAlreadyLoggedIn { failure = error }
             }
-            let opened = anchor
-            management.withLock { $0.anchor = opened }
-        } catch {
-            failure = error
         }
         marker.result =
             switch failure?.returnValue {
@@ -178,17 +150,17 @@ extension TokenService {
             case .pinLocked?: .locked
             case .some: .unjudged
             }
-        do throws(FileError) {
-            try marker.write(directory)
-            if marker.result == .accepted { try files?.copy() }
-        } catch {
-            throw .needsOperator("the login's result cannot be written down: \(error)")
+        let judged = marker
+        try mapping({ TokenFailure.needsOperator("the login's result cannot be written down: \($0)") }) { () throws(FileError) in
+            try judged.write(directory)
+            if judged.result == .accepted { try files?.copy() }
         }
         switch marker.result {
         case .accepted: return
         case .refused:
             throw .needsOperator(
-                "the token refused the PIN from \(marker.source.name); it is not tried again until it changes or 'claviger unlock' is run")
+                "the token refused the PIN from \(marker.source.name); it is not tried again until that changes or 'claviger unlock' is run"
+            )
         case .locked: throw .needsOperator("the token has locked the user PIN: reset it with the SO PIN")
         case .unjudged, .pending:
             throw .lost("the login failed: \(failure?.description ?? "no answer")")

@@ -15,6 +15,14 @@ package final class TokenService: Sendable {
         let slot: SlotID
         /// Rises with every initialisation of the module; handles and sessions of another one are void.
         let generation: UInt64
+        /// The instance's canary, once it has been proven.
+        var canary: Canary?
+    }
+
+    /// The object that tells a lost token from a faulty key.
+    struct Canary: Sendable {
+        let handle: ObjectHandle
+        let answer: KnownAnswer
     }
 
     /// What the daemon can do now, and why not more.
@@ -50,12 +58,6 @@ package final class TokenService: Sendable {
     let bell = Bell()
     let supervision = Mutex(Supervision())
 
-    /// A PIN that has succeeded, for re-initialisations.
-    struct RetainedPIN: ~Copyable {
-        let pin: SecretBytes
-        let source: PINSourceIdentity
-    }
-
     /// Why the token service could not even be set up: each a matter for the operator, before anything was touched.
     package enum SetUpError: Error, Sendable, CustomStringConvertible {
         case store(StoreError)
@@ -81,38 +83,23 @@ package final class TokenService: Sendable {
     package init(
         configuration: Configuration, store: Store, snapshots: SnapshotBox, log: Logger
     ) throws(SetUpError) {
-        let uri: TokenURI
-        let module: Module
-        do throws(CryptokiError) {
-            uri = try TokenURI(configuration.token.uri)
-            guard let path = configuration.module.path ?? uri.modulePath else { throw SetUpError.noModule }
-            module = try Module(path: path)
-        } catch let error as CryptokiError {
-            throw .module(error)
-        } catch {
-            throw .noModule
-        }
-        let record: InstanceRecord?
-        do throws(StoreError) { record = try store.instance() } catch { throw .store(error) }
+        let uri = try mapping(SetUpError.module) { () throws(CryptokiError) in try TokenURI(configuration.token.uri) }
+        guard let path = configuration.module.path ?? uri.modulePath else { throw .noModule }
+        let module = try mapping(SetUpError.module) { () throws(CryptokiError) in try Module(path: path) }
+        let record = try mapping(SetUpError.store) { () throws(StoreError) in try store.instance() }
         guard let record, record.isComplete else { throw .noInstance }
         var files: TokenFiles?
         var lock: HolderLock?
+        let scratch = try mapping(SetUpError.memory) { () throws(SecureMemoryError) in try CipherScratch() }
         if let storage = configuration.module.storagePath {
             if configuration.module.storageFormat != nil {
                 files = TokenFiles(storage: storage, stateDirectory: configuration.stateDirectory)
             }
-            do throws(HolderLock.Failure) {
-                lock = try HolderLock(path: storage + "/" + TokenService.storageLockName, holder: "clavigerd")
-            } catch {
-                throw .lock(error)
+            lock = try mapping(SetUpError.lock) { () throws(HolderLock.Failure) in
+                try HolderLock(path: storage + "/" + TokenService.storageLockName, holder: "clavigerd")
             }
         }
-        do throws(SecureMemoryError) {
-            let scratch = try CipherScratch()
-            management = Mutex(Management(anchor: nil, scratch: scratch, storageLock: lock))
-        } catch {
-            throw .memory(error)
-        }
+        management = Mutex(Management(anchor: nil, scratch: scratch, storageLock: lock))
         self.configuration = configuration
         self.store = store
         self.snapshots = snapshots
