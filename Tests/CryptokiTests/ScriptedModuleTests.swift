@@ -100,6 +100,30 @@ import Testing
         #expect(written == 0)
     }
 
+    @Test func gcmParametersAreThoseOfVersion240() throws {
+        let scripted = ScriptedModule {
+            $0.C_EncryptInit = { _, mechanism, _ in
+                guard let mechanism = mechanism?.pointee, mechanism.mechanism == UInt(CKM_AES_GCM),
+                    mechanism.ulParameterLen == UInt(MemoryLayout<CK_GCM_PARAMS>.size),
+                    let parameters = mechanism.pParameter?.load(as: CK_GCM_PARAMS.self),
+                    parameters.ulIvLen == 12, parameters.ulIvBits == 96, parameters.pIv[11] == 7,
+                    parameters.ulAADLen == 3, parameters.pAAD[2] == 9, parameters.ulTagBits == 120
+                else { return ReturnValue.mechanismParameterInvalid.rawValue }
+                return 0
+            }
+            $0.C_Encrypt = { _, _, _, _, _ in 0 }
+        }
+        var session = scripted.session(8)
+        let iv = [UInt8](repeating: 7, count: 12)
+        let aad = [UInt8](repeating: 9, count: 3)
+        let sealed = try filled(15) { (output) throws(CryptokiError) in
+            try session.encrypt(
+                .aesGCM(iv: iv.span.bytes, additionalData: aad.span.bytes, tagBits: 120), key: key, plaintext: RawSpan(),
+                into: output)
+        }
+        #expect(sealed.count == 15)
+    }
+
     @Test func absurdListsAndHandlesAreMalformed() throws {
         let absurd = ScriptedModule {
             $0.C_GetSlotList = { _, _, count in
