@@ -23,7 +23,7 @@ public final class Module: Sendable {
     /// Runs the library's constructors: load only what an operator named.
     ///
     /// - Throws: ``CryptokiError/cannotLoad(path:_:detail:)``, whose description tells an operator what to mend.
-    public init(path: String) throws(CryptokiError) {
+    public convenience init(path: String) throws(CryptokiError) {
         guard path.utf8.first == UInt8(ascii: "/"), !path.utf8.contains(0) else {
             throw .cannotLoad(path: path, .pathNotAbsolute, detail: "")
         }
@@ -37,9 +37,14 @@ public final class Module: Sendable {
         guard version.major == 2 || version.major == 3 else {
             throw .cannotLoad(path: path, .unsupportedVersion, detail: "\(version)")
         }
+        self.init(path: path, functions: FunctionList(list))
+    }
+
+    /// A module whose function list is at hand already.
+    init(path: String, functions: FunctionList) {
         self.path = path
-        self.version = version
-        functions = FunctionList(list)
+        self.functions = functions
+        version = Version(cryptoki_version(functions.pointer))
     }
 
     /// Initialises the module for this process: C_Initialize with CKF_OS_LOCKING_OK, so that threads may call it (5.4).

@@ -38,7 +38,7 @@ public struct TokenURI: Hashable, Sendable {
         manufacturer = names.contains("manufacturer") ? token.manufacturer : nil
         model = names.contains("model") ? token.model : nil
         serial = names.contains("serial") ? token.serial : nil
-        slot = names.contains("slot-id") ? parsed.slot : nil
+        slot = parsed.slot
         modulePath = names.contains("module-path") ? parsed.modulePath : nil
         if let modulePath, modulePath.utf8.first != UInt8(ascii: "/") { throw .invalidURI(.modulePathNotAbsolute) }
     }
@@ -63,6 +63,8 @@ public struct TokenURI: Hashable, Sendable {
                     guard let limit = pathAttributes[name] else { throw .invalidURI(.unrecognizedAttribute(String(name))) }
                     let length = value.utf8.count - 2 * value.utf8.count(where: { $0 == UInt8(ascii: "%") })
                     guard length <= limit else { throw .invalidURI(.valueTooLong(String(name))) }
+                    // The parser reads no digits as 0, clamps what is too large, and has the largest number for "no slot".
+                    guard name != "slot-id" || (UInt(value) ?? UInt.max) < UInt.max else { throw .invalidURI(.syntax) }
                 }
                 guard names.insert(name).inserted else { throw .invalidURI(.repeatedAttribute(String(name))) }
             }
@@ -157,6 +159,10 @@ private struct ParsedURI: ~Copyable {
     deinit { p11_kit_uri_free(uri) }
 
     var token: TokenInfo { TokenInfo(p11_kit_uri_get_token_info(uri).pointee) }
-    var slot: SlotID { SlotID(rawValue: p11_kit_uri_get_slot_id(uri)) }
+    /// nil when the URI names no slot, which libp11-kit tells as CK_UNAVAILABLE_INFORMATION.
+    var slot: SlotID? {
+        let slot = p11_kit_uri_get_slot_id(uri)
+        return slot == UInt.max ? nil : SlotID(rawValue: slot)
+    }
     var modulePath: String? { p11_kit_uri_get_module_path(uri).map { String(cString: $0) } }
 }
