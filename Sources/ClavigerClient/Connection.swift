@@ -250,7 +250,7 @@ final class Connection: @unchecked Sendable {
         for exchange in waiting { exchange.settle(.failed(error)) }
     }
 
-    private static func error(_ end: StreamEnd) -> ClientError {
+    static func error(_ end: StreamEnd) -> ClientError {
         switch end {
         case .closed, .failed: .connectionLost
         case .violation(let what): .protocolViolation(what)
