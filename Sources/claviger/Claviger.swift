@@ -15,8 +15,8 @@ struct Claviger: ParsableCommand {
 
             A KEY is a key's name or its id. Every command takes --socket, --timeout and --json; they stand after the command.
 
-            Exit status: 0 done; 1 refused or failed; 2 wrong usage; 3 the daemon cannot be reached or does not answer.
-            Errors go to stderr: what happened, then what to do; with --json as {"error": {"kind", "code", "message", "key",
+            Exit status: 0 done; 1 refused or failed; 2 wrong usage; 3 the daemon cannot be reached or does not answer. \
+            Errors go to stderr: what happened, then what to do; with --json as {"error": {"kind", "code", "message", "key", \
             "advice", "retryAfterMs", "exit"}}, where what does not apply is left out.
             """,
         subcommands: [

@@ -29,7 +29,11 @@ enum CommandRunner {
             return ExitStatus.done.rawValue
         }
         guard asJSON else {
-            StandardError.print(Claviger.fullMessage(for: error))
+            var message = Claviger.fullMessage(for: error)
+            if message.hasPrefix("Error: ") {
+                message.replaceSubrange(..<message.index(message.startIndex, offsetBy: 7), with: "claviger: ")
+            }
+            StandardError.print(message)
             return ExitStatus.usage.rawValue
         }
         CommandFailure.usage(Claviger.message(for: error), "see 'claviger help'").print(asJSON: true)

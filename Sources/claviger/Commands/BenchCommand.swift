@@ -7,15 +7,15 @@ struct BenchCommand: ParsableCommand {
         commandName: "bench",
         abstract: "Measures throughput and latency of ping, wrap and unwrap.",
         discussion: """
-            Each connection keeps --depth requests in flight; each operation runs for --seconds. Latency is from the sending of
-            a request to its answer, so it grows with the depth. The data key is 32 bytes. Without --key a key named 'bench' is
+            Each connection keeps --depth requests in flight; each operation runs for --seconds. Latency is from the sending of \
+            a request to its answer, so it grows with the depth. The data key is 32 bytes. Without --key a key named 'bench' is \
             used, and created if there is none; every wrap counts towards the key's limit of 2^32.
 
             Examples:
               claviger bench --connections 1 --depth 1
               claviger bench --connections 8 --depth 16 --seconds 5 --json
 
-            JSON: connections, depth, key, measurements: operation, requests, refused (counts by code), seconds, perSecond,
+            JSON: connections, depth, key, measurements: operation, requests, refused (counts by code), seconds, perSecond, \
             latencyMicroseconds: p50, p90, p99, max.
             """)
 

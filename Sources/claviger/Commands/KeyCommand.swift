@@ -21,7 +21,7 @@ struct KeyCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Creates a root key in the token.",
             discussion: """
-                The key is AES-256, made in the token, and never leaves it. Names may repeat; a name that two keys carry is
+                The key is AES-256, made in the token, and never leaves it. Names may repeat; a name that two keys carry is \
                 refused everywhere until they are named by id.
 
                 Examples:

@@ -7,7 +7,7 @@ struct StatusCommand: ParsableCommand {
         commandName: "status",
         abstract: "Describes the daemon and its state.",
         discussion: """
-            States: ready; degraded (serves, but look at the reason); lost (the token does not answer, the daemon tries again by
+            States: ready; degraded (serves, but look at the reason); lost (the token does not answer, the daemon tries again by \
             itself); needs-operator; sealed (waits for 'claviger unlock').
 
             Examples:

@@ -21,7 +21,7 @@ struct TokenCommand: ParsableCommand {
                   claviger token status
                   claviger token status --json | jq -r .serial
 
-                JSON: module, library, slot, label, manufacturer, model, serial, loggedIn, flags (the number), pinFlags (names
+                JSON: module, library, slot, label, manufacturer, model, serial, loggedIn, flags (the number), pinFlags (names \
                 of those that are set), sessions, maximumSessions, mechanisms: name, present, use.
                 """)
 

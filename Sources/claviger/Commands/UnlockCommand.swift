@@ -7,8 +7,8 @@ struct UnlockCommand: ParsableCommand {
         commandName: "unlock",
         abstract: "Tells the daemon the token's user PIN.",
         discussion: """
-            The PIN is asked for without echo, or comes from a file (mode 0400 or 0600, yours or root's) or from stdin; one
-            newline at its end is not part of it. It is sent once, and only to a process that runs as root, as 'claviger' or as
+            The PIN is asked for without echo, or comes from a file (mode 0400 or 0600, yours or root's) or from stdin; one \
+            newline at its end is not part of it. It is sent once, and only to a process that runs as root, as 'claviger' or as \
             you. The daemon presents it to the token once.
 
             Examples:

@@ -7,8 +7,8 @@ struct UnwrapCommand: ParsableCommand {
         commandName: "unwrap",
         abstract: "Opens an envelope and writes the data key in it.",
         discussion: """
-            The envelope, text or raw bytes, comes from stdin or --in. It names its key; a KEY given must be that one. The data
-            key goes to stdout unless that is a terminal, or to the file of --plaintext-out (mode 0600; '-' insists on stdout).
+            The envelope, text or raw bytes, comes from stdin or --in. It names its key; a KEY given must be that one. The data \
+            key goes to stdout unless that is a terminal, or to the file of --plaintext-out (mode 0600; '-' insists on stdout). \
             An envelope of an older version is stale, and a note on stderr says so.
 
             Examples:

@@ -17,7 +17,7 @@ struct WrapCommand: ParsableCommand {
         commandName: "wrap",
         abstract: "Wraps a data key under a root key and prints its envelope.",
         discussion: """
-            The data key, 1 to \(Limits.maximumPlaintext) bytes as they are, comes from stdin or --in, or is made by the token with --generate.
+            The data key, 1 to \(Limits.maximumPlaintext) bytes as they are, comes from stdin or --in, or is made by the token with --generate. \
             A generated key is shown only where --plaintext-out says; without it, the envelope alone is kept.
 
             Examples:
