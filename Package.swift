@@ -75,7 +75,9 @@ let package = Package(
         .testTarget(name: "WireTests", dependencies: ["ClavigerWire", "Support"], swiftSettings: strict),
         .testTarget(name: "CoreTests", dependencies: ["ClavigerCore", "Support", "COpenSSL"], swiftSettings: strict),
         .testTarget(name: "ServerTests", dependencies: ["ClavigerServer", "Support"], swiftSettings: strict),
-        .testTarget(name: "ClientTests", dependencies: ["ClavigerClient", "Support", "clavigerd"], swiftSettings: strict),
+        .testTarget(
+            name: "ClientTests", dependencies: ["ClavigerClient", "ClavigerWire", "SecureMemory", "CLinux", "Support", "claviger"],
+            swiftSettings: strict),
         .testTarget(
             name: "SystemTests", dependencies: ["ClavigerClient", "ClavigerWire", "Support", "clavigerd", "claviger"],
             exclude: ["Systemd", "protocol_client.py"], swiftSettings: strict),
