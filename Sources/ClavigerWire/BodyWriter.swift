@@ -30,6 +30,13 @@ public struct BodyWriter: ~Copyable {
         bytes(tag, value.span.bytes)
     }
 
+    /// A field of `count` bytes that the caller writes afterwards; nil when it does not fit.
+    public mutating func reserve(_ tag: UInt16, _ count: Int) -> UnsafeMutableRawBufferPointer? {
+        guard header(tag, count) else { return nil }
+        defer { self.count += count }
+        return UnsafeMutableRawBufferPointer(rebasing: buffer[self.count..<self.count + count])
+    }
+
     /// A text field.
     public mutating func text(_ tag: UInt16, _ value: String) {
         bytes(tag, Array(value.utf8))

@@ -12,7 +12,8 @@ extension Store {
     private func keys(_ condition: String, _ values: [SQLValue]) throws(StoreError) -> [StoredKey] {
         try withConnection { connection throws(StoreError) in
             var keys: [StoredKey] = []
-            try connection.run("SELECT id, name, state, created_ms, version FROM key \(condition)", values) { row throws(StoreError) in
+            try connection.run("SELECT id, name, state, created_ms, version FROM key \(condition)", values) {
+                row throws(StoreError) in
                 guard let state = KeyState(rawValue: UInt8(truncatingIfNeeded: row.integer(2))) else {
                     throw .corrupt("a key has state \(row.integer(2))")
                 }

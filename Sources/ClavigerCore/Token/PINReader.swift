@@ -30,7 +30,8 @@ package enum PINReader {
         case .credential(let name):
             guard let directory = getenv("CREDENTIALS_DIRECTORY") else {
                 throw FileError(
-                    "no credentials were passed: start the daemon by its unit, with LoadCredential=\(name)", "credential \(name)", 0)
+                    "no credentials were passed: start the daemon by its unit, with LoadCredential=\(name)", "credential \(name)",
+                    0)
             }
             let path = String(cString: directory) + "/" + name
             // systemd makes a credential's file anew at every start, so inode and time would call each restart a new source.

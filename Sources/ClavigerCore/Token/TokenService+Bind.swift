@@ -58,6 +58,7 @@ extension TokenService {
                 "object on the token is quarantined", metadata: ["label": "\(record.label)", "reason": "\(record.reason)"])
         }
         let found = quarantine
+        quarantined.store(found.count, ordering: .relaxed)
         try stored { () throws(StoreError) in try store.setQuarantine(found, now: Clock.date()) }
         return keys
     }

@@ -28,6 +28,34 @@ struct ProbeHistory {
 
 // Bad ciphertext, bad key or bad device? The same CKR can mean each of them, so the token is asked something whose answer is known.
 extension TokenService {
+    /// Runs one use of a key version, once more on a new session when the old one turns out to be dead, and turns what fails then
+    /// into the refusal that the caller gets. Call it inside `enter`.
+    func retrying(
+        _ key: KeyEntry, _ version: VersionEntry, _ worker: TokenSession, whileOpening: Bool,
+        _ body: (inout Session, inout CipherScratch) throws(CryptokiError) -> Void
+    ) throws(Refusal) {
+        var failure: CryptokiError
+        do throws(CryptokiError) {
+            guard try worker.use(body) != nil else { throw .failed(.openSession, .sessionHandleInvalid) }
+            return
+        } catch {
+            failure = error
+        }
+        if failure.returnValue == .sessionHandleInvalid || failure.returnValue == .sessionClosed,
+            let live = live.withLock({ $0 })
+        {
+            do throws(CryptokiError) {
+                try worker.reopen(live)
+                guard try worker.use(body) != nil else { throw failure }
+                return
+            } catch {
+                failure = error
+            }
+        }
+        throw judge(
+            failure, key: key, version: version, failedAt: Clock.monotonic(), whileOpening: whileOpening, worker: worker)
+    }
+
     /// Turns a failed use of a key version into the refusal that the caller gets. Call it inside `enter`.
     ///
     /// - Parameters:

@@ -55,6 +55,7 @@ package final class TokenService: Sendable {
     let live = Mutex<Live?>(nil)
     let probes = Mutex(ProbeHistory())
     private let status: Mutex<Status>
+    let quarantined = Atomic<Int>(0)
     let bell = Bell()
     let supervision = Mutex(Supervision())
 
@@ -111,6 +112,9 @@ package final class TokenService: Sendable {
         factory = ObjectFactory(instance: record.id, files: files)
         status = Mutex(Status(state: .sealed, reason: "starting"))
     }
+
+    /// How many objects of ours no record speaks of.
+    var quarantinedCount: Int { quarantined.load(ordering: .relaxed) }
 
     /// The lock's name in a token's storage directory: there is one holder of a token.
     package static let storageLockName = ".claviger.lock"

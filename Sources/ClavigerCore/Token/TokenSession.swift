@@ -1,3 +1,4 @@
+import ClavigerWire
 import Cryptoki
 import SecureMemory
 
@@ -5,12 +6,35 @@ import SecureMemory
 package final class TokenSession {
     private var session: Session?
     private var scratch: CipherScratch
+    // What was opened and has not been answered or sealed again yet. The address never moves while `holder` lives.
+    private let holder: SecretBytes
+    private let place: UnsafeMutableRawBufferPointer
     /// The token generation that the session belongs to; 0 when there is none.
     private(set) var generation: UInt64 = 0
 
     package init() throws(SecureMemoryError) {
         scratch = try CipherScratch()
+        var memory = try SecretBytes(count: Limits.maximumPlaintext)
+        place = memory.withUnsafeMutableBytes { $0 }
+        holder = memory
     }
+
+    /// The locked memory that a session takes.
+    package static let lockedBytes = CipherScratch.byteCount + Limits.maximumPlaintext
+
+    /// Keeps plaintext past the end of a call into the token.
+    ///
+    /// - Returns: its length.
+    func hold(_ plaintext: UnsafeRawBufferPointer) -> Int {
+        place.copyMemory(from: plaintext)
+        return plaintext.count
+    }
+
+    /// The first bytes of what is held.
+    func held(_ count: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: place[..<count]) }
+
+    /// Forgets what is held.
+    func wipeHeld() { wipe(place) }
 
     deinit { forget() }
 

@@ -1,0 +1,77 @@
+import ClavigerWire
+import Glibc
+import Logging
+import SecureMemory
+import Synchronization
+
+/// The service: what requests mean. Every opcode passes its one choke point, `ServiceWorker.handle`: authorise, act, record.
+package final class Service: RequestHandler {
+    let token: TokenService
+    let snapshots: SnapshotBox
+    let store: Store
+    let log: Logger
+    let started = Clock.monotonic()
+    let authoriser: Authoriser
+    private let figuresBox = Mutex<(any ServerFigures)?>(nil)
+    private let recordsKeyUse: Atomic<Bool>
+
+    /// The daemon's version.
+    package static let version = "0.1.0"
+
+    /// Sets the service up without touching the token.
+    package init(configuration: Configuration, log: Logger) throws(TokenService.SetUpError) {
+        let store = try mapping(TokenService.SetUpError.store) { () throws(StoreError) in
+            try Store(directory: configuration.stateDirectory, create: false)
+        }
+        let snapshots = SnapshotBox()
+        token = try TokenService(configuration: configuration, store: store, snapshots: snapshots, log: log)
+        self.store = store
+        self.snapshots = snapshots
+        self.log = log
+        authoriser = Authoriser(
+            ownUser: geteuid(), serviceGroup: configuration.socket.group.flatMap { GroupLookup.number($0) },
+            unlockGroup: configuration.unlock.group.flatMap { GroupLookup.number($0) })
+        recordsKeyUse = Atomic(configuration.log.level <= .info)
+    }
+
+    /// The figures of the server, for the status reply; known once it runs.
+    package var figures: (any ServerFigures)? {
+        get { figuresBox.withLock { $0 } }
+        set { figuresBox.withLock { $0 = newValue } }
+    }
+
+    /// Takes up what a reload may change.
+    package func reload(_ configuration: Configuration) {
+        recordsKeyUse.store(configuration.log.level <= .info, ordering: .relaxed)
+    }
+
+    /// Whether requests that change nothing leave their line in the log.
+    var isRecording: Bool { recordsKeyUse.load(ordering: .relaxed) }
+
+    package func makeWorker(entersToken: Bool) -> any RequestWorker {
+        ServiceWorker(service: self)
+    }
+
+    /// Locked memory that each worker takes beside the server's own.
+    package static let lockedBytesPerWorker = TokenSession.lockedBytes
+
+    /// The daemon's state for health and status.
+    var health: HealthReply {
+        let status = token.currentStatus
+        return HealthReply(state: status.state, reason: String(status.reason.prefix(Limits.maximumMessage)))
+    }
+}
+
+extension Configuration.LogLevel: Comparable {
+    package static func < (left: Self, right: Self) -> Bool { left.order < right.order }
+
+    private var order: Int {
+        switch self {
+        case .debug: 0
+        case .info: 1
+        case .notice: 2
+        case .warning: 3
+        case .error: 4
+        }
+    }
+}

@@ -1,0 +1,252 @@
+import ClavigerWire
+import Cryptoki
+import SecureMemory
+
+// Wrap, unwrap, rewrap. An item's failure stands in its item; what is wrong with the request refuses it whole before the first.
+extension ServiceWorker {
+    /// After so many items of a batch others are let in.
+    private static let turn = 8
+
+    func wrap(
+        _ body: UnsafeRawBufferPointer, _ answer: Answer, _ scheduling: any RequestScheduling, _ record: inout RequestRecord
+    ) throws(Refusal) -> Int {
+        let request = try WrapRequest.decode(body.bytes)
+        return try withToken { (snapshot, session) throws(Refusal) in
+            let key = try snapshot.resolve(request.key)
+            guard Opcode.wrap.entry.keyStates.contains(key.state) else {
+                throw Refusal(.keyState, "key \(key.id) is \(key.state.name): it does not wrap")
+            }
+            return try batch(request.items.count, answer, scheduling) { (index, writer) in
+                let item = request.items[index]
+                do throws(Refusal) {
+                    try seal(item.input, context(item.context, body), key, session, body, &writer)
+                    record.note(key: key.id, version: key.current.number)
+                } catch {
+                    record.note(key: key.id, version: key.current.number, code: error.code)
+                    refuse(error, &writer)
+                }
+            }
+        }
+    }
+
+    func unwrap(
+        _ body: UnsafeRawBufferPointer, _ caller: Caller, _ answer: Answer, _ scheduling: any RequestScheduling,
+        _ record: inout RequestRecord
+    ) throws(Refusal) -> Int {
+        let request = try UnwrapRequest.decode(body.bytes)
+        let mayRefresh = request.refresh && service.authoriser.allows(.wrap, to: caller)
+        return try withToken { (snapshot, session) throws(Refusal) in
+            let expected = try request.key.map { (reference) throws(Refusal) in try snapshot.resolve(reference).id }
+            return try batch(request.items.count, answer, scheduling) { (index, writer) in
+                let item = request.items[index]
+                var use: (KeyID, UInt32)?
+                do throws(Refusal) {
+                    let target = try locate(item, .unwrap, expected, snapshot, body)
+                    use = (target.key.id, target.envelope.version)
+                    let context = context(item.context, body)
+                    let isStale = target.envelope.version < target.key.current.number
+                    let refreshes = isStale && mayRefresh && Opcode.wrap.entry.keyStates.contains(target.key.state)
+                    try open(target, item, context, session, body) { plaintext throws(Refusal) in
+                        writer.u32(1, 0)
+                        writer.id(3, target.key.id)
+                        writer.u32(4, target.envelope.version)
+                        if refreshes {
+                            let fresh = try reseal(plaintext, context, target.key, session)
+                            writer.bytes(5, fresh)
+                            writer.u32(6, target.key.current.number)
+                        }
+                        writer.bytes(7, plaintext.bytes)
+                        writer.u8(8, isStale ? 1 : 0)
+                    }
+                    record.note(key: target.key.id, version: target.envelope.version)
+                } catch {
+                    record.note(key: use?.0, version: use?.1, code: error.code)
+                    refuse(error, &writer)
+                }
+            }
+        }
+    }
+
+    func rewrap(
+        _ body: UnsafeRawBufferPointer, _ answer: Answer, _ scheduling: any RequestScheduling, _ record: inout RequestRecord
+    ) throws(Refusal) -> Int {
+        let request = try RewrapRequest.decode(body.bytes)
+        return try withToken { (snapshot, session) throws(Refusal) in
+            let expected = try request.key.map { (reference) throws(Refusal) in try snapshot.resolve(reference).id }
+            return try batch(request.items.count, answer, scheduling) { (index, writer) in
+                let item = request.items[index]
+                var use: (KeyID, UInt32)?
+                do throws(Refusal) {
+                    let target = try locate(item, .rewrap, expected, snapshot, body)
+                    use = (target.key.id, target.envelope.version)
+                    let context = context(item.context, body)
+                    try open(target, item, context, session, body) { plaintext throws(Refusal) in
+                        let fresh = try reseal(plaintext, context, target.key, session)
+                        writer.u32(1, 0)
+                        writer.id(3, target.key.id)
+                        writer.u32(4, target.envelope.version)
+                        writer.bytes(5, fresh)
+                        writer.u32(6, target.key.current.number)
+                    }
+                    record.note(key: target.key.id, version: target.envelope.version)
+                } catch {
+                    record.note(key: use?.0, version: use?.1, code: error.code)
+                    refuse(error, &writer)
+                }
+            }
+        }
+    }
+
+    // MARK: one item
+
+    /// The key and envelope of an item to be opened.
+    private struct Target {
+        let key: KeyEntry
+        let envelope: Envelope
+    }
+
+    private func locate(
+        _ item: OpenItem, _ opcode: Opcode, _ expected: KeyID?, _ snapshot: Snapshot, _ body: UnsafeRawBufferPointer
+    ) throws(Refusal) -> Target {
+        let envelope = try Envelope(body.bytes.part(item.envelope))
+        if let expected, envelope.keyID != expected {
+            throw Refusal(.keyMismatch, "the envelope was made by key \(envelope.keyID), not by \(expected)")
+        }
+        guard let key = snapshot.keys[envelope.keyID] else { throw Refusal(.denied) }
+        guard opcode.entry.keyStates.contains(key.state) else {
+            throw Refusal(.keyState, "key \(key.id) is \(key.state.name): its envelopes do not open")
+        }
+        return Target(key: key, envelope: envelope)
+    }
+
+    private func context(_ range: ByteRange?, _ body: UnsafeRawBufferPointer) -> [UInt8] {
+        range.map { body.bytes.part($0).array() } ?? Context.empty
+    }
+
+    private func refuse(_ refusal: Refusal, _ writer: inout BodyWriter) {
+        writer.u32(1, refusal.code.rawValue)
+        writer.text(2, refusal.message)
+    }
+
+    /// Seals an item's input under the key's newest version and writes the item's reply.
+    private func seal(
+        _ input: WrapInput, _ context: [UInt8], _ key: KeyEntry, _ session: TokenSession, _ body: UnsafeRawBufferPointer,
+        _ writer: inout BodyWriter
+    ) throws(Refusal) {
+        let version = key.current
+        switch input {
+        case .given(let range):
+            let source = UnsafeRawBufferPointer(rebasing: body[range.offset..<range.offset + range.count])
+            let envelope = try seal(.given(count: range.count, copy: { $0.copyMemory(from: source) }), context, key, session)
+            writer.u32(1, 0)
+            writer.id(3, key.id)
+            writer.u32(4, version.number)
+            writer.bytes(5, envelope)
+        case .generated(let count):
+            let mark = writer.count
+            do throws(Refusal) {
+                writer.u32(1, 0)
+                writer.id(3, key.id)
+                writer.u32(4, version.number)
+                // The DEK goes from the worker's scratch straight into its place in the reply, locked memory both.
+                guard let place = writer.reserve(5, Envelope.length(plaintext: count)), let plaintext = writer.reserve(7, count)
+                else { throw Refusal(.internalError, "the answer does not fit a frame") }
+                place.copyBytes(
+                    from: try seal(
+                        .generated(count: count, show: { plaintext.copyMemory(from: $0) }), context, key, session))
+            } catch {
+                writer.rewind(to: mark)
+                throw error
+            }
+        }
+    }
+
+    private func reseal(
+        _ plaintext: UnsafeRawBufferPointer, _ context: [UInt8], _ key: KeyEntry, _ session: TokenSession
+    ) throws(Refusal) -> [UInt8] {
+        try seal(.given(count: plaintext.count, copy: { $0.copyMemory(from: plaintext) }), context, key, session)
+    }
+
+    /// Seals under the key's newest version; the envelope is no secret, so it may lie in an array.
+    private func seal(
+        _ input: SuiteGCM.Input, _ context: [UInt8], _ key: KeyEntry, _ session: TokenSession
+    ) throws(Refusal) -> [UInt8] {
+        let version = key.current
+        guard let handle = version.handle else { throw Refusal(.keyUnavailable, retryAfter: 5_000) }
+        let isDue = try version.counter.take { (reserved) throws(Refusal) in
+            try mapping({ (_: StoreError) in Refusal(.storeUnavailable, retryAfter: 1_000) }) { () throws(StoreError) in
+                try service.store.reserveWraps(key.id, version.number, upTo: reserved)
+            }
+        }
+        if isDue { service.token.wantRotation(of: key.id) }
+        let header = Envelope.header(suite: version.suite, keyID: key.id, version: version.number)
+        let length = Envelope.length(plaintext: input.count)
+        var envelope = [UInt8](repeating: 0, count: length)
+        try service.token.retrying(key, version, session, whileOpening: false) { (live, scratch) throws(CryptokiError) in
+            var failure: CryptokiError?
+            var written = 0
+            envelope.withUnsafeMutableBytes { output in
+                do throws(CryptokiError) {
+                    written = try SuiteGCM.seal(
+                        input, label: .wrap, header: header, context: context.span.bytes, key: handle, session: &live,
+                        scratch: &scratch, into: output)
+                } catch {
+                    failure = error
+                }
+            }
+            if let failure { throw failure }
+            guard written == length else { throw .malformedReply(.encrypt) }
+        }
+        return envelope
+    }
+
+    /// Opens an item's envelope and gives its plaintext, in locked memory, to `show`.
+    private func open(
+        _ target: Target, _ item: OpenItem, _ context: [UInt8], _ session: TokenSession, _ body: UnsafeRawBufferPointer,
+        show: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+    ) throws(Refusal) {
+        // One and the same refusal for everything that can be wrong from here on.
+        guard let version = target.key.version(target.envelope.version), version.suite == target.envelope.suite else {
+            throw Refusal(.decryptionFailed)
+        }
+        guard let handle = version.handle else { throw Refusal(.keyUnavailable, retryAfter: 5_000) }
+        let header = Envelope.header(suite: version.suite, keyID: target.key.id, version: version.number)
+        var refused: Refusal?
+        var count = 0
+        try service.token.retrying(target.key, version, session, whileOpening: true) {
+            (live, scratch) throws(CryptokiError) in
+            do throws(OpenFailure) {
+                count = try SuiteGCM.open(
+                    target.envelope, of: body.bytes.part(item.envelope), label: .wrap, header: header,
+                    context: context.span.bytes, key: handle, session: &live, scratch: &scratch
+                ) { session.hold($0) }
+            } catch {
+                switch error {
+                case .commitment: refused = Refusal(.decryptionFailed)
+                case .token(let cause): throw cause
+                }
+            }
+        }
+        if let refused { throw refused }
+        defer { session.wipeHeld() }
+        try show(session.held(count))
+    }
+
+    // MARK: a batch
+
+    /// Writes a reply of `count` items, letting others in between them.
+    private func batch(
+        _ count: Int, _ answer: Answer, _ scheduling: any RequestScheduling, _ item: (Int, inout BodyWriter) -> Void
+    ) throws(Refusal) -> Int {
+        var writer = BodyWriter(answer.body)
+        try writer.list(1, count: count) { (index, writer) throws(Refusal) in
+            if index > 0 && index % ServiceWorker.turn == 0 {
+                guard !scheduling.isAbandoned else { throw Refusal(.deadline) }
+                scheduling.letOthersIn()
+            }
+            item(index, &writer)
+        }
+        guard writer.isComplete else { throw Refusal(.internalError, "the answer does not fit a frame") }
+        return answer.finish(bodyLength: writer.count)
+    }
+}

@@ -1,0 +1,101 @@
+import ClavigerWire
+import Glibc
+
+// Keys: create, rotate, list, show, versions.
+extension ServiceWorker {
+    func createKey(
+        _ body: UnsafeRawBufferPointer, _ request: IncomingRequest, _ answer: Answer, _ record: inout RequestRecord
+    ) throws(Refusal) -> Int {
+        let message = try KeyCreateRequest.decode(body.bytes)
+        let change = TokenService.Change(
+            operation: message.operation, uid: request.caller.uid, opcode: .keyCreate, body: Array(body),
+            target: .create(name: message.name))
+        let key = try withToken { (_, _) throws(Refusal) in try service.token.perform(change) }
+        record.note(key: key.id, version: key.version)
+        return try answer.reply(key)
+    }
+
+    func rotateKey(
+        _ body: UnsafeRawBufferPointer, _ request: IncomingRequest, _ answer: Answer, _ record: inout RequestRecord
+    ) throws(Refusal) -> Int {
+        let message = try KeyRotateRequest.decode(body.bytes)
+        let key = try withToken { (snapshot, _) throws(Refusal) in
+            let target = try snapshot.resolve(message.key)
+            let change = TokenService.Change(
+                operation: message.operation, uid: request.caller.uid, opcode: .keyRotate, body: Array(body),
+                target: .rotate(target.id))
+            return try service.token.perform(change)
+        }
+        record.note(key: key.id, version: key.version)
+        return try answer.reply(key)
+    }
+
+    func showKey(_ body: UnsafeRawBufferPointer, _ answer: Answer, _ record: inout RequestRecord) throws(Refusal) -> Int {
+        let message = try KeyShowRequest.decode(body.bytes)
+        let key = try withToken { (snapshot, _) throws(Refusal) in try snapshot.resolve(message.key) }
+        record.note(key: key.id, version: nil)
+        return try answer.reply(key.record)
+    }
+
+    func listKeys(_ body: UnsafeRawBufferPointer, _ answer: Answer) throws(Refusal) -> Int {
+        let message = try KeyListRequest.decode(body.bytes)
+        let limit = Int(message.limit ?? UInt32(Limits.defaultPage))
+        let reply = try withToken { (snapshot, _) throws(Refusal) in
+            let start = message.cursor.map { snapshot.firstIndex(after: ListCursor($0)) } ?? 0
+            let page = snapshot.order[start...].prefix(limit).compactMap { snapshot.keys[$0]?.record }
+            let isLast = start + page.count >= snapshot.order.count
+            return KeyListReply(keys: page, next: isLast ? nil : page.last.map { ListCursor($0).bytes })
+        }
+        return try answer.reply(reply)
+    }
+
+    func listVersions(
+        _ body: UnsafeRawBufferPointer, _ answer: Answer, _ record: inout RequestRecord
+    ) throws(Refusal) -> Int {
+        let message = try KeyVersionsRequest.decode(body.bytes)
+        let limit = Int(message.limit ?? UInt32(Limits.defaultPage))
+        let key = try withToken { (snapshot, _) throws(Refusal) in try snapshot.resolve(message.key) }
+        record.note(key: key.id, version: nil)
+        let older = key.versions.prefix { version in message.before.map { version.number < $0 } ?? true }
+        let page = older.suffix(limit).reversed().map { version in
+            VersionRecord(
+                version: version.number, created: version.created, suite: version.suite,
+                isCurrent: version.number == key.current.number, wraps: version.counter.reserved,
+                isUsable: version.handle != nil)
+        }
+        return try answer.reply(KeyVersionsReply(key: key.id, versions: page, more: older.count > page.count))
+    }
+}
+
+/// Where a page of keys ends: creation time and id, so that keys that come and go between pages neither hide nor repeat others.
+struct ListCursor {
+    let created: UInt64
+    let id: KeyID
+
+    init(_ key: KeyRecord) {
+        created = key.created
+        id = key.id
+    }
+
+    /// The cursor that a client gives back; its length has been checked.
+    init(_ bytes: [UInt8]) {
+        created = bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+        id = KeyID(bytes.span.bytes.extracting(8...)) ?? KeyID(high: 0, low: 0)
+    }
+
+    var bytes: [UInt8] { withUnsafeBytes(of: created.bigEndian) { Array($0) } + id.bytes }
+}
+
+extension Snapshot {
+    /// The place in `order` of the first key after the cursor.
+    func firstIndex(after cursor: ListCursor) -> Int {
+        var low = 0
+        var high = order.count
+        while low < high {
+            let middle = low + (high - low) / 2
+            let isAfter = keys[order[middle]].map { ($0.created, $0.id) > (cursor.created, cursor.id) } ?? false
+            if isAfter { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+}
