@@ -118,6 +118,19 @@ package final class TokenService: Sendable {
 
     /// The lock's name in a token's storage directory: there is one holder of a token.
     package static let storageLockName = ".claviger.lock"
+    /// The lock's name in the state directory: daemon and CLI never work on it together.
+    package static let stateLockName = "claviger.lock"
+
+    /// What is wrong with the module and token that a configuration names, found without touching either; nil when nothing is.
+    package static func problem(with configuration: Configuration) -> String? {
+        do throws(CryptokiError) {
+            let uri = try TokenURI(configuration.token.uri)
+            guard let path = configuration.module.path ?? uri.modulePath else { return SetUpError.noModule.description }
+            return access(path, R_OK) == 0 ? nil : "module.path: there is no module at \(path)"
+        } catch {
+            return "token.uri: \(error)"
+        }
+    }
 
     /// What the daemon can do now.
     package var currentStatus: Status { status.withLock { $0 } }

@@ -1,0 +1,162 @@
+import CLinux
+import ClavigerCore
+import ClavigerServer
+import Glibc
+import Logging
+
+/// The daemon's life: set up, serve, reload, stop.
+final class Daemon {
+    /// How long requests in flight are waited for when the daemon stops.
+    private static let drainTime = Duration.seconds(10)
+    /// The exit status that says "restart me": EX_SOFTWARE of sysexits.h.
+    private static let restartStatus: Int32 = 70
+    /// How often the state is told to the service manager when it has changed.
+    private static let statusInterval = Duration.seconds(1)
+
+    private var configuration: Configuration
+    private let path: String
+    private let log: Logger
+    private var told = ""
+
+    init(configuration: Configuration, path: String) {
+        self.configuration = configuration
+        self.path = path
+        let level = Daemon.level(configuration.log.level)
+        LoggingSystem.bootstrap { _ in LineLogHandler(level: level) }
+        log = Logger(label: "claviger")
+    }
+
+    /// Why the daemon could not start.
+    private struct Failure: Error { let reason: String }
+
+    func run() -> Int32 {
+        // Blocked before the first thread, so that only this one takes them, by sigtimedwait.
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for signal in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&signals, signal) }
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+        do throws(Failure) {
+            return try serve(&signals)
+        } catch {
+            log.error("cannot start: \(error.reason)")
+            return 1
+        }
+    }
+
+    private func serve(_ signals: inout sigset_t) throws(Failure) -> Int32 {
+        let manager = try explain { () throws(ServiceManagerError) in try ServiceManager.takeFromEnvironment() }
+        try explain { () throws(PeerIdentityError) in try PeerIdentity.verifyIdentityUserNamespace() }
+        let lock = try explain { () throws(HolderLock.Failure) in
+            try HolderLock(path: configuration.stateDirectory + "/" + TokenService.stateLockName, holder: "clavigerd")
+        }
+        if let group = configuration.socket.group, GroupLookup.number(group) == nil {
+            throw Failure(reason: "socket.group: there is no such group")
+        }
+        let service = try explain { () throws(TokenService.SetUpError) in
+            try Service(configuration: configuration, log: log)
+        }
+        let listeners = try makeListeners(manager)
+        let figures = ServerCounters()
+        service.figures = figures
+        let server = try explain { () throws(ServerError) in
+            try Server(
+                configuration: configuration, handler: service, listeners: listeners, figures: figures, logger: log,
+                fatal: Daemon.restart)
+        }
+        service.token.start()
+        let token = service.token
+        let supervisor = try explain { () throws(ServerError) in
+            try ServerThread(name: "clv-supervisor") { token.supervise() }
+        }
+        try explain { () throws(ServerError) in try server.start() }
+        log.notice("serving", metadata: ["socket": "\(configuration.socket.path)", "version": "\(Service.version)"])
+        tell(manager, .ready)
+        attend(manager, service, server, &signals)
+        log.notice("stopping")
+        tell(manager, .stopping)
+        let outcome = server.stop(drainTime: Daemon.drainTime)
+        service.token.stopSupervising()
+        guard outcome.stuckThreads == 0 else {
+            log.error("threads are stuck in the token's module", metadata: ["threads": "\(outcome.stuckThreads)"])
+            // Its destructors could wait for them; nothing that must be durable is left to be written.
+            _exit(Daemon.restartStatus)
+        }
+        supervisor.join()
+        service.token.stop()
+        _ = consume lock
+        log.notice("stopped", metadata: ["unanswered": "\(outcome.unanswered)"])
+        return 0
+    }
+
+    /// Waits for signals; feeds the watchdog and tells the state in between.
+    private func attend(_ manager: ServiceManager, _ service: Service, _ server: Server, _ signals: inout sigset_t) {
+        let pause = min(manager.watchdogInterval ?? Daemon.statusInterval, Daemon.statusInterval)
+        while true {
+            var wait = timespec(
+                tv_sec: Int(pause.components.seconds), tv_nsec: Int(pause.components.attoseconds / 1_000_000_000))
+            switch sigtimedwait(&signals, nil, &wait) {
+            case SIGTERM, SIGINT: return
+            case SIGHUP: reload(manager, service, server)
+            case _: break
+            }
+            if manager.watchdogInterval != nil { tell(manager, .watchdog) }
+            let status = service.token.currentStatus
+            let line = status.reason.isEmpty ? status.state.name : "\(status.state.name): \(status.reason)"
+            if line != told {
+                told = line
+                tell(manager, .status(line))
+            }
+        }
+    }
+
+    private func reload(_ manager: ServiceManager, _ service: Service, _ server: Server) {
+        tell(manager, .reloading)
+        defer { tell(manager, .ready) }
+        do throws(ConfigurationError) {
+            let fresh = try Configuration.load(path: path)
+            let difference = fresh.reloadDifference(from: configuration)
+            configuration = configuration.reloaded(with: fresh)
+            server.reload(configuration)
+            service.reload(configuration)
+            log.notice(
+                "configuration reloaded",
+                metadata: [
+                    "effective": "\(difference.effective.joined(separator: ","))",
+                    "needs-restart": "\(difference.needsRestart.joined(separator: ","))",
+                ])
+        } catch {
+            log.error("configuration not reloaded; the old one stays", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func makeListeners(_ manager: ServiceManager) throws(Failure) -> [Listener] {
+        if !manager.sockets.isEmpty { return manager.sockets.map { Listener(adopting: $0.descriptor) } }
+        return [try explain { () throws(ListenerError) in try Listener(configuration.socket) }]
+    }
+
+    private func tell(_ manager: ServiceManager, _ state: ServiceState) {
+        do throws(ServiceManagerError) { try manager.notify(state) } catch {
+            log.warning("\(error)")
+        }
+    }
+
+    private func explain<R: ~Copyable, E: Error>(_ body: () throws(E) -> R) throws(Failure) -> R {
+        do throws(E) { return try body() } catch { throw Failure(reason: "\(error)") }
+    }
+
+    /// Ends the process for a restart. Called on a thread of the server.
+    @Sendable private static func restart(_ reason: String) {
+        LogLine.write(.error, "must be restarted: \(reason)")
+        _exit(restartStatus)
+    }
+
+    private static func level(_ level: Configuration.LogLevel) -> Logger.Level {
+        switch level {
+        case .debug: .debug
+        case .info: .info
+        case .notice: .notice
+        case .warning: .warning
+        case .error: .error
+        }
+    }
+}
