@@ -38,7 +38,8 @@ final class Arena: @unchecked Sendable {
     /// Bytes of locked memory that an arena takes.
     static func size(_ role: WorkerRole) -> Int {
         switch role {
-        case .token: pages(requestSize) + pages(Limits.maximumReplySize) + pages(ServerLimits.guestFrame) + pages(ServerLimits.smallReply)
+        case .token:
+            pages(requestSize) + pages(Limits.maximumReplySize) + pages(ServerLimits.guestFrame) + pages(ServerLimits.smallReply)
         case .reserved: pages(requestSize) + pages(ServerLimits.smallReply)
         }
     }
@@ -76,5 +77,5 @@ final class LockedBuffer {
         if let base = bytes.baseAddress { explicit_bzero(base, min(count, bytes.count)) }
     }
 
-    var isWiped: Bool { bytes.allSatisfy { $0 == 0 } }
+    var isWiped: Bool { UnsafeRawBufferPointer(bytes).isZero }
 }

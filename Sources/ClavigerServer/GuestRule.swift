@@ -19,7 +19,8 @@ enum GuestRule {
     private static func carriesItems(_ opcode: Opcode) -> Bool {
         switch opcode {
         case .wrap, .unwrap, .rewrap: true
-        case .ping, .health, .status, .whoami, .unlock, .tokenStatus, .keyCreate, .keyList, .keyShow, .keyVersions, .keyRotate: false
+        case .ping, .health, .status, .whoami, .unlock, .tokenStatus, .keyCreate, .keyList, .keyShow, .keyVersions, .keyRotate:
+            false
         }
     }
 

@@ -18,7 +18,9 @@ final class InFlight: Sendable {
     }
 
     /// Makes the calling thread the one that answers; false when another was first.
-    func claim() -> Bool { isAnswered.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged }
+    func claim() -> Bool {
+        isAnswered.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged
+    }
 
     /// Whether nobody waits for the work any more.
     var isAbandoned: Bool { isAnswered.load(ordering: .acquiring) || connection.isDropped }

@@ -83,6 +83,14 @@ package final class LockedPool: Sendable {
 
     /// Whether every byte of the pool is zero. For tests: nothing else may hold chunks meanwhile.
     package var isWiped: Bool {
-        memory.withUnsafeBytes { bytes in bytes.allSatisfy { $0 == 0 } }
+        memory.withUnsafeBytes { $0.isZero }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Whether every byte is zero.
+    var isZero: Bool {
+        guard let base = baseAddress, count > 0 else { return true }
+        return self[0] == 0 && memcmp(base, base + 1, count - 1) == 0
     }
 }
