@@ -74,7 +74,13 @@ let package = Package(
         .testTarget(name: "ConfigurationTests", dependencies: ["ClavigerCore", "Support"], swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["ClavigerWire", "Support"], swiftSettings: strict),
         .testTarget(name: "CoreTests", dependencies: ["ClavigerCore", "Support", "COpenSSL"], swiftSettings: strict),
-        .testTarget(name: "ServerTests", dependencies: ["ClavigerServer", "Support"], swiftSettings: strict),
+        .testTarget(
+            name: "ServerTests",
+            dependencies: [
+                "ClavigerServer", "ClavigerCore", "ClavigerWire", "CLinux", "Support",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "ClientTests", dependencies: ["ClavigerClient", "ClavigerWire", "SecureMemory", "CLinux", "Support", "claviger"],
             swiftSettings: strict),

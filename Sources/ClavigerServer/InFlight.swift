@@ -1,0 +1,27 @@
+import ClavigerWire
+import Synchronization
+
+/// A request between its reading and its answer. Worker and watchdog may both want to answer it: exactly one of them does.
+final class InFlight: Sendable {
+    let connection: Connection
+    let header: FrameHeader
+    let opcode: Opcode
+    /// CLOCK_MONOTONIC, in nanoseconds.
+    let deadline: UInt64
+    private let isAnswered = Atomic(false)
+
+    init(connection: Connection, header: FrameHeader, opcode: Opcode, deadline: UInt64) {
+        self.connection = connection
+        self.header = header
+        self.opcode = opcode
+        self.deadline = deadline
+    }
+
+    /// Makes the calling thread the one that answers; false when another was first.
+    func claim() -> Bool {
+        isAnswered.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged
+    }
+
+    /// Whether nobody waits for the work any more.
+    var isAbandoned: Bool { isAnswered.load(ordering: .acquiring) || connection.isDropped }
+}

@@ -1,0 +1,124 @@
+import Logging
+import Synchronization
+
+/// What the threads of a server share.
+final class ServerCore: Sendable {
+    /// Tokens of the poller that are no connections: their slots would need 2^32 connections.
+    static let wakeToken = UInt64.max
+    static let endToken = UInt64.max - 1
+
+    let poller: Poller
+    let pool: LockedPool
+    let table = ConnectionTable()
+    let ready = ReadyQueue()
+    let queue: RequestQueue
+    let settings: ServerSettings
+    let counters: ServerCounters
+    let logger: Logger
+
+    /// Token workers that wait for something to do.
+    let idle = Atomic(0)
+    /// Goes up whenever a token worker takes something on.
+    let turnover = Atomic<UInt64>(0)
+    /// Whether the reserved worker reads in the others' stead.
+    let isReservedReading = Atomic(false)
+    /// Set when all threads are to end.
+    let isEnding = Atomic(false)
+    /// Readable when the watchdog is to look around.
+    let watch: EventCounter
+
+    private let wake: EventCounter
+    private let wakesPending = Atomic(0)
+    private let end: EventCounter
+    private let rouse: EventCounter
+    private let isReservedAsleep = Atomic(false)
+    private let starved = Mutex<[UInt64]>([])
+    private let starvedCount = Atomic(0)
+
+    init(pool: LockedPool, settings: ServerSettings, counters: ServerCounters, logger: Logger) throws(ServerError) {
+        self.pool = pool
+        self.settings = settings
+        self.counters = counters
+        self.logger = logger
+        queue = RequestQueue(counters: counters)
+        poller = try Poller()
+        wake = try EventCounter(semaphore: true)
+        end = try EventCounter(semaphore: false)
+        rouse = try EventCounter(semaphore: false)
+        watch = try EventCounter(semaphore: false)
+        guard poller.addLevel(wake.descriptor, token: ServerCore.wakeToken),
+            poller.addLevel(end.descriptor, token: ServerCore.endToken)
+        else { throw .system(call: "epoll_ctl", code: 0) }
+    }
+
+    // MARK: waking workers
+
+    /// Gets one more worker to look at the queues, if one is idle and not on its way already.
+    func wakeOne() {
+        guard idle.load(ordering: .sequentiallyConsistent) > wakesPending.load(ordering: .sequentiallyConsistent) else {
+            // With no worker idle the reserved one, if it waits for input now, has to look.
+            if idle.load(ordering: .sequentiallyConsistent) == 0 { wakeReservedReader() }
+            return
+        }
+        wakesPending.add(1, ordering: .sequentiallyConsistent)
+        wake.signal()
+    }
+
+    /// To be called by who got the wake token.
+    func takeWake() {
+        if wake.take() { wakesPending.subtract(1, ordering: .sequentiallyConsistent) }
+    }
+
+    private func wakeReservedReader() {
+        guard isReservedReading.load(ordering: .sequentiallyConsistent),
+            wakesPending.compareExchange(expected: 0, desired: 1, ordering: .sequentiallyConsistent).exchanged
+        else { return }
+        wake.signal()
+    }
+
+    /// A token worker leaves idleness; the reserved worker is told when it was the last.
+    func leaveIdle() {
+        let left = idle.subtract(1, ordering: .sequentiallyConsistent).newValue
+        if left == 0, isReservedAsleep.exchange(false, ordering: .sequentiallyConsistent) { rouse.signal() }
+    }
+
+    /// The reserved worker sleeps until no token worker is idle any more.
+    func sleepReserved() {
+        isReservedAsleep.store(true, ordering: .sequentiallyConsistent)
+        let isNeeded = idle.load(ordering: .sequentiallyConsistent) == 0 || isEnding.load(ordering: .sequentiallyConsistent)
+        if isNeeded, isReservedAsleep.exchange(false, ordering: .sequentiallyConsistent) { return }
+        rouse.wait(timeout: -1)
+        _ = rouse.take()
+    }
+
+    /// The reserved worker waits `milliseconds`, less when the server ends.
+    func pauseReserved(_ milliseconds: Int32) { rouse.wait(timeout: milliseconds) }
+
+    /// Ends all threads as soon as they are done with what they do.
+    func endAll() {
+        isEnding.store(true, ordering: .sequentiallyConsistent)
+        end.signal()
+        rouse.signal()
+        watch.signal()
+    }
+
+    // MARK: connections that the pool had no room for
+
+    func starve(_ token: UInt64) {
+        starved.withLock { tokens in
+            tokens.append(token)
+            starvedCount.store(tokens.count, ordering: .sequentiallyConsistent)
+        }
+    }
+
+    /// Lets starved connections read again once the pool has room for more than the least.
+    func resumeStarved() {
+        guard starvedCount.load(ordering: .relaxed) > 0, pool.hasRoom(forInput: 1) else { return }
+        let tokens = starved.withLock { tokens in
+            starvedCount.store(0, ordering: .sequentiallyConsistent)
+            defer { tokens.removeAll(keepingCapacity: true) }
+            return tokens
+        }
+        for token in tokens { table.find(token)?.resume() }
+    }
+}

@@ -1,0 +1,91 @@
+import ClavigerWire
+import Logging
+import Synchronization
+
+/// The thread that keeps time: it refuses what is not answered by its deadline, puts others in the place of stuck workers, and gives up
+/// peers that keep frames incomplete or replies unread.
+final class Watchdog: Sendable {
+    private let core: ServerCore
+    private let crew: Crew
+    private let stuckBound: UInt64
+    private let fatal: @Sendable (String) -> Void
+    private let nextIdleScan = Atomic<UInt64>(0)
+
+    /// - Parameters:
+    ///   - stuckBound: nanoseconds after its deadline when a request counts as stuck.
+    ///   - fatal: called on the watchdog's thread, once, when too many workers are stuck to go on; the
+    ///     process is to end.
+    init(core: ServerCore, crew: Crew, stuckBound: UInt64, fatal: @escaping @Sendable (String) -> Void) {
+        self.core = core
+        self.crew = crew
+        self.stuckBound = stuckBound
+        self.fatal = fatal
+    }
+
+    /// Works until the server ends.
+    func run() {
+        var isGivenUp = false
+        while !core.isEnding.load(ordering: .relaxed) {
+            let now = MonotonicClock.now()
+            var next = now + ServerLimits.watchdogTick * 1_000_000
+            refuseQueued(now)
+            for post in crew.posts {
+                for entry in [post.requests.0, post.requests.1] {
+                    guard let entry else { continue }
+                    if entry.deadline > now { next = min(next, entry.deadline) } else { refuse(entry) }
+                }
+                if !isGivenUp, isStuck(post, now) { isGivenUp = !replace(post) }
+            }
+            closeIdle(now)
+            core.resumeStarved()
+            sleep(until: next, from: now)
+        }
+    }
+
+    private func refuseQueued(_ now: UInt64) {
+        while let expired = core.queue.popExpired(now) { refuse(expired.entry) }
+    }
+
+    private func refuse(_ entry: InFlight) {
+        if entry.claim() { entry.connection.finish(entry, Refusal(.deadline)) }
+    }
+
+    // The reserved worker does nothing that can hang; only the token's library can.
+    private func isStuck(_ post: WorkerPost, _ now: UInt64) -> Bool {
+        guard case .token = post.role, let entry = post.requests.1 ?? post.requests.0 else { return false }
+        return now >= entry.deadline + stuckBound
+    }
+
+    // False when the daemon cannot go on.
+    private func replace(_ post: WorkerPost) -> Bool {
+        let work = (post.requests.1 ?? post.requests.0)?.opcode.entry.name ?? "none"
+        do throws(ServerError) {
+            if try crew.replace(post) {
+                core.logger.warning(
+                    "a worker is stuck in the token; another takes its place",
+                    metadata: ["worker": "\(post.number)", "operation": "\(work)"])
+                return true
+            }
+            fatal("workers are stuck in the token and no spare one is left")
+        } catch {
+            fatal("a worker is stuck in the token and cannot be replaced: \(error)")
+        }
+        return false
+    }
+
+    private func closeIdle(_ now: UInt64) {
+        guard now >= nextIdleScan.load(ordering: .relaxed) else { return }
+        let timeout = core.settings.idleFrameTimeout.load(ordering: .relaxed)
+        // An eighth of the timeout is how late the closing may be.
+        nextIdleScan.store(now + max(timeout / 8, ServerLimits.watchdogTick * 1_000_000), ordering: .relaxed)
+        guard now > timeout else { return }
+        for connection in core.table.all { connection.dropIfIdle(since: now - timeout) }
+    }
+
+    // With no connection there is nothing to keep time of: the first one signals.
+    private func sleep(until next: UInt64, from now: UInt64) {
+        let milliseconds = core.counters.connections == 0 ? -1 : Int32((next - now) / 1_000_000 + 1)
+        core.watch.wait(timeout: milliseconds)
+        _ = core.watch.take()
+    }
+}

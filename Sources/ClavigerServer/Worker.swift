@@ -1,0 +1,163 @@
+import ClavigerCore
+import ClavigerWire
+import Glibc
+import Logging
+import Synchronization
+
+/// One worker thread's own: buffers and the service's state. Made on the thread and used by no other.
+final class Worker {
+    let core: ServerCore
+    let post: WorkerPost
+    let arena: Arena
+    private let service: any RequestWorker
+    // A chunk of the pool for what is read beyond a frame.
+    private var pocket: ChunkChain
+    private var readyInRow = 0
+
+    init(core: ServerCore, post: WorkerPost, arena: Arena, handler: any RequestHandler) {
+        self.core = core
+        self.post = post
+        self.arena = arena
+        pocket = ChunkChain(core.pool)
+        service =
+            switch post.role {
+            case .token: handler.makeWorker(entersToken: true)
+            case .reserved: handler.makeWorker(entersToken: false)
+            }
+    }
+
+    /// Works until the server ends or another takes the worker's place.
+    func run() {
+        while !core.isEnding.load(ordering: .relaxed), !post.isReplaced.load(ordering: .relaxed) {
+            core.resumeStarved()
+            // Requests that the reserved worker read have waited longest.
+            if let request = core.queue.pop() {
+                core.turnover.add(1, ordering: .relaxed)
+                serve(request)
+            } else if readyInRow < ServerLimits.readyInRow, let taken = nextReady() {
+                serve(taken)
+            } else if let event = nextEvent() {
+                handle(event)
+            }
+        }
+    }
+
+    // MARK: what comes next
+
+    /// The next connection that has a frame in memory; its request, when it has a good one.
+    func nextReady() -> TakenRequest?? {
+        guard let token = core.ready.pop() else { return .none }
+        readyInRow += 1
+        return .some(core.table.find(token)?.takeReady(into: arena.request.bytes, pocket: &pocket))
+    }
+
+    private func nextEvent() -> PollEvent? {
+        // After a run of ready connections the others have their turn; there may be no event then.
+        if readyInRow > 0 {
+            readyInRow = 0
+            if let event = core.poller.wait(timeout: 0) { return event }
+        }
+        core.idle.add(1, ordering: .sequentiallyConsistent)
+        defer { core.leaveIdle() }
+        // Whoever pushes after this look sees an idle worker and wakes it.
+        guard core.queue.isEmpty, core.ready.isEmpty else { return nil }
+        return core.poller.wait(timeout: -1)
+    }
+
+    private func handle(_ event: PollEvent) {
+        switch event.token {
+        case ServerCore.wakeToken: core.takeWake()
+        case ServerCore.endToken: break
+        default: serve(take(event))
+        }
+    }
+
+    /// Does what the event asks for; the request that it brought, if any.
+    func take(_ event: PollEvent) -> TakenRequest? {
+        core.table.find(event.token)?.handle(event, into: arena.request.bytes, pocket: &pocket)
+    }
+
+    // MARK: serving
+
+    private func serve(_ taken: TakenRequest?) {
+        core.turnover.add(1, ordering: .relaxed)
+        guard let taken else { return }
+        perform(taken)
+    }
+
+    private func serve(_ queued: QueuedRequest) {
+        let length = queued.moveFrame(to: arena.request.bytes)
+        perform(TakenRequest(entry: queued.entry, length: length))
+    }
+
+    /// Does the request in the arena, answers it and wipes what it left.
+    func perform(_ taken: TakenRequest) {
+        let entry = taken.entry
+        let frame = UnsafeRawBufferPointer(arena.request.prefix(taken.length))
+        let room = GuestRule.replyRoom(frame, opcode: entry.opcode, available: arena.reply.bytes.count)
+        post.work.withLock { $0.request = entry }
+        perform(entry, frame, arena.reply, room, self) { post.work.withLock { $0.request = nil } }
+        arena.request.wipe(taken.length)
+    }
+
+    private func perform(
+        _ entry: InFlight, _ frame: UnsafeRawBufferPointer, _ buffer: LockedBuffer, _ room: Int,
+        _ scheduling: any RequestScheduling, done: () -> Void
+    ) {
+        guard MonotonicClock.now() < entry.deadline else {
+            done()
+            if entry.claim() { entry.connection.finish(entry, Refusal(.deadline)) }
+            return
+        }
+        let request = IncomingRequest(
+            header: entry.header, opcode: entry.opcode, caller: entry.connection.caller, deadline: entry.deadline)
+        let length = service.handle(request, frame: frame, reply: buffer.prefix(room), scheduling: scheduling)
+        done()
+        let isWhole = length >= Limits.headerLength && length <= room
+        if !isWhole {
+            core.logger.error("an answer of impossible length was discarded", metadata: ["opcode": "\(entry.opcode.entry.name)"])
+        }
+        if entry.claim() {
+            if isWhole {
+                entry.connection.finish(entry, UnsafeRawBufferPointer(buffer.prefix(length)))
+            } else {
+                entry.connection.finish(entry, Refusal(.internalError))
+            }
+        }
+        // A reply was written from its beginning to its end; before a refusal anything may have been written.
+        let isReply = isWhole && buffer.bytes[5] == FrameKind.reply.rawValue
+        buffer.wipe(isReply ? length : room)
+    }
+
+    // MARK: a guest between the items of a batch
+
+    private func performGuest() {
+        guard let guestRequest = arena.guestRequest, let guestReply = arena.guestReply, let queued = core.queue.popGuest() else {
+            return
+        }
+        let length = queued.moveFrame(to: guestRequest.bytes)
+        let frame = UnsafeRawBufferPointer(guestRequest.prefix(length))
+        post.work.withLock { $0.guest = queued.entry }
+        perform(queued.entry, frame, guestReply, guestReply.bytes.count, GuestScheduling(entry: queued.entry)) {
+            post.work.withLock { $0.guest = nil }
+        }
+        guestRequest.wipe(length)
+    }
+
+    /// What a guest is told: it has one item, so it lets nobody in.
+    private struct GuestScheduling: RequestScheduling {
+        let entry: InFlight
+        var isAbandoned: Bool { entry.isAbandoned }
+        func letOthersIn() {}
+    }
+}
+
+extension Worker: RequestScheduling {
+    var isAbandoned: Bool { post.requests.0?.isAbandoned ?? true }
+
+    func letOthersIn() {
+        // A worker that was replaced has no claim to further work; its place serves the queue.
+        guard !post.isReplaced.load(ordering: .relaxed) else { return }
+        performGuest()
+    }
+}
