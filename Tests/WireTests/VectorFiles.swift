@@ -57,7 +57,9 @@ struct Vector: CustomTestStringConvertible {
         guard let wanted = WireTests.bytes(hex: hexadecimal) else { throw VectorError.notHexadecimal(file) }
         var found = 0
         for offset in Limits.headerLength...max(Limits.headerLength, frame.count - wanted.count) {
-            guard frame.count - offset >= wanted.count, frame[offset..<offset + wanted.count].elementsEqual(wanted) else { continue }
+            guard frame.count - offset >= wanted.count, frame[offset..<offset + wanted.count].elementsEqual(wanted) else {
+                continue
+            }
             found += 1
             if found == occurrence { return ByteRange(offset: offset, count: wanted.count) }
         }
