@@ -4,6 +4,8 @@
 /// ever touched. Tags must ascend within a body; that is the writer's duty, checked in debug builds.
 public struct BodyWriter: ~Copyable {
     private let buffer: UnsafeMutableRawBufferPointer
+    // The last tag of the body being written, for the check in debug builds; -1 when anything may follow.
+    private var lastTag = -1
     /// How many bytes were written.
     public private(set) var count = 0
     /// Whether everything written fitted.
@@ -68,11 +70,13 @@ public struct BodyWriter: ~Copyable {
         for index in 0..<items {
             let item = count
             integer(UInt32(0))
+            lastTag = -1
             try body(index, &self)
             guard isComplete else { return }
             buffer.storeBigEndian(UInt32(count - item - 4), at: item)
         }
         guard isComplete else { return }
+        lastTag = Int(tag)
         buffer.storeBigEndian(UInt32(count - start - 6), at: start + 2)
     }
 
@@ -82,6 +86,7 @@ public struct BodyWriter: ~Copyable {
         UnsafeMutableRawBufferPointer(rebasing: buffer[count..<self.count]).initializeMemory(as: UInt8.self, repeating: 0)
         self.count = count
         isComplete = true
+        lastTag = -1
     }
 
     private mutating func header(_ tag: UInt16, _ length: Int) -> Bool {
@@ -89,6 +94,8 @@ public struct BodyWriter: ~Copyable {
             isComplete = false
             return false
         }
+        assert(Int(tag) > lastTag, "field \(tag) is written after field \(lastTag)")
+        lastTag = Int(tag)
         integer(tag)
         integer(UInt32(length))
         return true

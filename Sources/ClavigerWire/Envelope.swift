@@ -62,9 +62,11 @@ public struct Envelope: Equatable, Sendable {
     public static let headerLength = 26
     /// The length of the zero block before the plaintext in suite 1, which commits the ciphertext to the key.
     public static let commitmentLength = 32
-    /// The longest envelope of any suite.
-    public static let maximumLength = headerLength + 1 + 16 + commitmentLength + Limits.maximumPlaintext + 32
-    /// The shortest envelope of any suite: suite 1 and one byte of plaintext.
+    /// The longest envelope of any suite, 4,187 bytes: suite 1 with an IV of 16 bytes, or suite 2, whose padding block and longer
+    /// tag come to the same; either with the longest plaintext.
+    public static let maximumLength = headerLength + 1 + 16 + commitmentLength + Limits.maximumPlaintext + 16
+    /// The shortest envelope of any suite, 83 bytes: suite 3, no IV, 16 bytes of plaintext and RFC 3394's 8. Suites 1 and 2 begin
+    /// at 88 and 91.
     public static let minimumLength = headerLength + 1 + 24 + 32
 
     /// Finds the parts of the envelope that `bytes` consist of; ranges count from their beginning.
@@ -98,6 +100,15 @@ public struct Envelope: Equatable, Sendable {
         case .aesGCM: ciphertext.count - Envelope.commitmentLength
         case .aesCBCWithHMAC: min(ciphertext.count - 1, Limits.maximumPlaintext)
         case .aesKeyWrapWithHMAC: ciphertext.count - 8
+        }
+    }
+
+    // The least length that the plaintext can have. A batch is counted by this: every batch that wrap accepts must be one that
+    // unwrap accepts, and with the bound above 256 padded items of 1,024 bytes would be refused.
+    var plaintextFloor: Int {
+        switch suite {
+        case .aesGCM, .aesKeyWrapWithHMAC: plaintextBound
+        case .aesCBCWithHMAC: max(Limits.minimumPlaintext, ciphertext.count - 16)
         }
     }
 

@@ -69,6 +69,10 @@ public enum Limits {
 
     /// Supplementary groups in a reply to whoami: the kernel allows 65,536, of which half fill a reply; no account comes near.
     public static let maximumGroups = 32_768
+    /// Permissions in a reply to whoami: room for all that later versions add, so that no client refuses a newer daemon.
+    public static let maximumPermissions = 256
+    /// Mechanisms in a reply to token-status: Claviger looks at a dozen.
+    public static let maximumMechanisms = 256
 
     // Key versions
 

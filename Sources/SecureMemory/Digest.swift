@@ -7,8 +7,13 @@ public enum SHA256 {
 
     /// The digest of `bytes`.
     public static func digest(_ bytes: RawSpan) -> [UInt8] {
+        bytes.withUnsafeBytes { digest($0) }
+    }
+
+    /// The digest of `bytes`.
+    public static func digest(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
         [UInt8](unsafeUninitializedCapacity: byteCount) { output, count in
-            bytes.withUnsafeBytes { input in _ = COpenSSL.SHA256(input.baseAddress, input.count, output.baseAddress) }
+            _ = COpenSSL.SHA256(bytes.baseAddress, bytes.count, output.baseAddress)
             count = byteCount
         }
     }

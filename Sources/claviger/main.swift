@@ -1,1 +1,3 @@
-print("claviger")
+import Glibc
+
+exit(CommandRunner.run(Array(CommandLine.arguments.dropFirst())))

@@ -1,3 +1,3 @@
 import Testing
 
-@Test func CoreTestsPlaceholder() {}
+@Test func coreTestsPlaceholder() {}

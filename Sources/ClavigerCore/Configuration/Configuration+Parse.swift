@@ -82,7 +82,8 @@ extension Configuration.Token {
             uri = found.value
             Self.check(found, &reader)
         } else if reader.line("token.uri") == nil {
-            reader.problem(reader.line("token"), "token.uri is missing: the PKCS#11 URI of the token, such as \"pkcs11:token=claviger\"")
+            reader.problem(
+                reader.line("token"), "token.uri is missing: the PKCS#11 URI of the token, such as \"pkcs11:token=claviger\"")
         }
         let file = reader.absolutePath("token.pin-file")
         let credential = reader.string("token.pin-credential", maximum: ConfigurationLimits.nameBytes)

@@ -29,6 +29,9 @@ extension Configuration {
         return result
     }
 
+    /// The name of every key of the file.
+    static let keys = settings.map(\.key)
+
     private struct Setting: Sendable {
         let key: String
         let reloads: Bool

@@ -159,8 +159,10 @@ struct ConfigurationReader {
             problem(entry.line, name + hint)
         }
         // Stable by hand: problems without a line come last, in the order they were found.
-        let ordered = problems.enumerated().sorted { ($0.element.line ?? Int.max, $0.offset) < ($1.element.line ?? Int.max, $1.offset) }
-            .map(\.element)
+        let ordered = problems.enumerated().sorted {
+            ($0.element.line ?? Int.max, $0.offset) < ($1.element.line ?? Int.max, $1.offset)
+        }
+        .map(\.element)
         guard ordered.count > ConfigurationLimits.listedProblems else { return ordered }
         let more = ordered.count - ConfigurationLimits.listedProblems
         return ordered.prefix(ConfigurationLimits.listedProblems)

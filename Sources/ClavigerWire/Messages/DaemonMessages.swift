@@ -112,7 +112,7 @@ public struct StatusReply: WireMessage {
 
 /// One number or word of a list.
 struct NumberItem: WireMessage {
-    static var schema: [FieldEntry] { [FieldEntry(1, "number", .u32(0...UInt32.max), "")] }
+    static var schema: [FieldEntry] { Schema.group }
     var number: UInt32
     init(_ number: UInt32) { self.number = number }
     init(_ fields: FieldMap, _ bytes: RawSpan) throws(Refusal) { number = fields.u32(1, bytes) ?? 0 }
@@ -120,7 +120,7 @@ struct NumberItem: WireMessage {
 }
 
 struct WordItem: WireMessage {
-    static var schema: [FieldEntry] { [FieldEntry(1, "word", .text(0...Limits.maximumMessage), "")] }
+    static var schema: [FieldEntry] { Schema.permission }
     var word: String
     init(_ word: String) { self.word = word }
     init(_ fields: FieldMap, _ bytes: RawSpan) throws(Refusal) { word = fields.text(1, bytes) ?? "" }

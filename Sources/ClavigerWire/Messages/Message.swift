@@ -1,7 +1,7 @@
 /// A message body: decoded from bytes it names parts of, encoded from bytes it names parts of.
 ///
-/// `encode` and `decode` are inverses: encoding what was decoded from `source` gives the same bytes, unknown ignorable fields
-/// left out.
+/// Decoding what was encoded gives the same message. Encoding what was decoded from `source` gives the same bytes, unless they held
+/// ignorable fields (left out), a flag that stands for its own absence (left out), or a key's id in capitals (written small).
 public protocol WireMessage: Sendable, Equatable {
     /// The body's fields.
     static var schema: [FieldEntry] { get }

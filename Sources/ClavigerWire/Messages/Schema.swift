@@ -105,19 +105,22 @@ public enum Schema {
         FieldEntry(11, "quarantined", anyU32, "How many objects on the token carry our instance id but have no record."),
     ]
 
+    /// One supplementary group.
+    static let group: [FieldEntry] = [FieldEntry(1, "gid", anyU32, "A supplementary group's id.")]
+
+    /// One permission. A text, and as many as may come: a newer daemon may know more than `Permission`.
+    static let permission: [FieldEntry] = [FieldEntry(1, "name", anyMessage, "A permission's name.")]
+
     /// The body of the reply to whoami.
     public static let whoamiReply: [FieldEntry] = [
         FieldEntry(1, "uid", anyU32, "The peer's effective user id at connect."),
         FieldEntry(2, "gid", anyU32, "Its group id."),
         FieldEntry(3, "pid", anyU32, "Its process id; 0 when it lives in a process namespace that the daemon cannot see."),
         FieldEntry(
-            4, "groups", .list(0...Limits.maximumGroups, [FieldEntry(1, "gid", anyU32, "A supplementary group's id.")]),
-            "Its supplementary groups."),
+            4, "groups", .list(0...Limits.maximumGroups, group), "Its supplementary groups."),
         FieldEntry(5, "unit", anyMessage, required: false, "Its systemd unit."),
         FieldEntry(
-            6, "permissions",
-            .list(0...Permission.allCases.count, [FieldEntry(1, "name", anyMessage, "A permission's name.")]),
-            "What it may do."),
+            6, "permissions", .list(0...Limits.maximumPermissions, permission), "What it may do."),
     ]
 
     /// The body of an unlock request.
@@ -127,6 +130,13 @@ public enum Schema {
 
     /// The body of the reply to unlock.
     public static let unlockReply: [FieldEntry] = healthReply
+
+    /// One mechanism.
+    static let mechanism: [FieldEntry] = [
+        FieldEntry(1, "name", anyMessage, "The mechanism's name."),
+        FieldEntry(2, "present", flag, "1 when the token has it."),
+        FieldEntry(3, "use", anyMessage, "What Claviger uses it for."),
+    ]
 
     /// The body of the reply to token-status.
     public static let tokenStatusReply: [FieldEntry] = [
@@ -142,14 +152,7 @@ public enum Schema {
         FieldEntry(10, "sessions", .u64, required: false, "Open sessions, where the token tells."),
         FieldEntry(11, "maximum-sessions", .u64, required: false, "The token's bound on sessions, where it has one."),
         FieldEntry(
-            12, "mechanisms",
-            .list(
-                0...256,
-                [
-                    FieldEntry(1, "name", anyMessage, "The mechanism's name."),
-                    FieldEntry(2, "present", flag, "1 when the token has it."),
-                    FieldEntry(3, "use", anyMessage, "What Claviger uses it for."),
-                ]), "The mechanisms that matter."),
+            12, "mechanisms", .list(0...Limits.maximumMechanisms, mechanism), "The mechanisms that matter."),
     ]
 
     // MARK: keys

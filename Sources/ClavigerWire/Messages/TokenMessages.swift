@@ -1,11 +1,6 @@
 /// One mechanism that matters to Claviger.
 public struct MechanismRecord: WireMessage {
-    public static var schema: [FieldEntry] {
-        [
-            FieldEntry(1, "name", .text(0...Limits.maximumMessage), ""), FieldEntry(2, "present", .u8(0...1), ""),
-            FieldEntry(3, "use", .text(0...Limits.maximumMessage), ""),
-        ]
-    }
+    public static var schema: [FieldEntry] { Schema.mechanism }
     /// The mechanism's name, such as CKM_AES_GCM.
     public var name: String
     /// Whether the token has it.

@@ -1,0 +1,198 @@
+import ClavigerWire
+import SecureMemory
+
+/// The daemon, for threads: every call blocks until it is answered.
+///
+/// A client has one connection, made with the first call and made again when it is lost. Any number of threads may call at the
+/// same time: their requests share the connection, and each gets its answer as soon as it is there. What is safe to repeat is
+/// repeated by itself within the call's deadline (`ClientOptions`): after a lost connection, and when the daemon says that it
+/// will do better soon. Changes carry an identifier that makes the daemon do them once. `unlock` is never repeated.
+///
+/// Every call throws `ClientError`. A key is named by id or name: `KeyReference("payroll")`.
+public final class Client: Sendable {
+    /// The options that it was made with.
+    public let options: ClientOptions
+    private let slot: ConnectionSlot
+
+    /// A client. Nothing is opened before the first call.
+    public init(_ options: ClientOptions = ClientOptions()) {
+        self.options = options
+        slot = ConnectionSlot(path: options.socketPath) { (_) throws(ClientError) in }
+    }
+
+    /// Ends the connection. Calls in flight and later ones throw `closed`.
+    public func close() { slot.close() }
+
+    // MARK: Keys at work
+
+    /// Wraps `plaintext`, 1 to 4,096 bytes, under the newest version of `key`.
+    public func wrap(key: KeyReference, plaintext: RawSpan, context: [String] = []) throws(ClientError) -> Wrapped {
+        try call(Requests.wrap(key, plaintext, context)) { (frame) throws(ClientError) in
+            try Replies.single(frame, Replies.wrapped)
+        }
+    }
+
+    /// Wraps `plaintext`, 1 to 4,096 bytes, under the newest version of `key`.
+    public func wrap(key: KeyReference, plaintext: borrowing SecretBytes, context: [String] = []) throws(ClientError) -> Wrapped {
+        try wrap(key: key, plaintext: plaintext.bytes, context: context)
+    }
+
+    /// Has the token make a DEK of `count` bytes, 16 to 64, and wraps it.
+    public func generate(
+        key: KeyReference, count: Int = Limits.defaultGenerated, context: [String] = []
+    ) throws(ClientError) -> Generated {
+        try call(Requests.generate(key, count, context)) { (frame) throws(ClientError) in
+            try Replies.single(frame, Replies.generated)
+        }
+    }
+
+    /// Opens an envelope.
+    ///
+    /// - Parameters:
+    ///   - context: the strings it was wrapped with, in their order.
+    ///   - key: when given, the key that must have made it.
+    ///   - refresh: whether to return a new envelope when this one is stale.
+    public func unwrap(
+        _ envelope: [UInt8], context: [String] = [], key: KeyReference? = nil, refresh: Bool = false
+    ) throws(ClientError) -> Unwrapped {
+        let request = try Requests.unwrap([SealedItem(envelope, context: context)], key, refresh: refresh)
+        return try call(request) { (frame) throws(ClientError) in try Replies.single(frame, Replies.unwrapped) }
+    }
+
+    /// Makes an envelope anew under its key's newest version, without returning the plaintext; parameters as for `unwrap`.
+    public func rewrap(
+        _ envelope: [UInt8], context: [String] = [], key: KeyReference? = nil
+    ) throws(ClientError) -> Rewrapped {
+        let request = try Requests.rewrap([SealedItem(envelope, context: context)], key)
+        return try call(request) { (frame) throws(ClientError) in try Replies.single(frame, Replies.rewrapped) }
+    }
+
+    /// Wraps up to 256 items with one request. What is wrong with one item stands in its result; what is wrong with the whole
+    /// request is thrown.
+    public func wrap(key: KeyReference, _ batch: borrowing WrapBatch) throws(ClientError) -> BatchReply<Wrapped> {
+        let count = batch.count
+        return try call(Requests.wrap(key, batch)) { (frame) throws(ClientError) in
+            try Replies.batch(frame, count: count, Replies.wrapped)
+        }
+    }
+
+    /// Opens up to 256 envelopes with one request; results as for the batch form of `wrap`.
+    public func unwrap(
+        _ items: [SealedItem], key: KeyReference? = nil, refresh: Bool = false
+    ) throws(ClientError) -> BatchReply<Opened> {
+        try call(Requests.unwrap(items, key, refresh: refresh)) { (frame) throws(ClientError) in
+            try Replies.batch(frame, count: items.count, Replies.opened)
+        }
+    }
+
+    /// Makes up to 256 envelopes anew with one request; results as for the batch form of `wrap`.
+    public func rewrap(
+        _ items: [SealedItem], key: KeyReference? = nil
+    ) throws(ClientError) -> [Result<Rewrapped, ServerRefusal>] {
+        try call(Requests.rewrap(items, key)) { (frame) throws(ClientError) in
+            try Replies.batch(frame, count: items.count, Replies.rewrapped).results
+        }
+    }
+
+    // MARK: Keys
+
+    /// Creates a root key.
+    public func createKey(name: String) throws(ClientError) -> KeyRecord {
+        try call(Requests.createKey(name)) { (frame) throws(ClientError) in try Replies.message(frame) }
+    }
+
+    /// A page of keys by creation time: `limit` of them, 100 when nil, 500 at most, from `cursor` on.
+    public func listKeys(limit: Int? = nil, cursor: [UInt8]? = nil) throws(ClientError) -> KeyListReply {
+        try call(Requests.listKeys(limit, cursor)) { (frame) throws(ClientError) in try Replies.message(frame) }
+    }
+
+    /// Calls `body` with every key, by creation time, a page at a time.
+    public func forEachKey(_ body: (KeyRecord) throws(ClientError) -> Void) throws(ClientError) {
+        var cursor: [UInt8]?
+        repeat {
+            let page = try listKeys(limit: Limits.maximumPage, cursor: cursor)
+            for key in page.keys { try body(key) }
+            cursor = page.next
+        } while cursor != nil
+    }
+
+    /// One key.
+    public func showKey(_ key: KeyReference) throws(ClientError) -> KeyRecord {
+        try call(Requests.showKey(key)) { (frame) throws(ClientError) in try Replies.message(frame) }
+    }
+
+    /// A page of a key's versions, newest first: `limit` of them, older than `before`.
+    public func versions(
+        of key: KeyReference, limit: Int? = nil, before: UInt32? = nil
+    ) throws(ClientError) -> KeyVersionsReply {
+        try call(Requests.versions(key, limit, before)) { (frame) throws(ClientError) in try Replies.message(frame) }
+    }
+
+    /// Gives a key a new version, under which it wraps from then on.
+    public func rotateKey(_ key: KeyReference) throws(ClientError) -> KeyRecord {
+        try call(Requests.rotateKey(key)) { (frame) throws(ClientError) in try Replies.message(frame) }
+    }
+
+    // MARK: The daemon
+
+    /// Goes to the daemon and back.
+    public func ping() throws(ClientError) {
+        _ = try call(Requests.plain(.ping)) { (frame) throws(ClientError) in try Replies.message(frame, as: EmptyMessage.self) }
+    }
+
+    /// Whether key operations would be served now.
+    public func health() throws(ClientError) -> HealthReply {
+        try call(Requests.plain(.health)) { (frame) throws(ClientError) in try Replies.message(frame) }
+    }
+
+    /// The daemon and its state.
+    public func status() throws(ClientError) -> StatusReply {
+        try call(Requests.plain(.status)) { (frame) throws(ClientError) in try Replies.message(frame) }
+    }
+
+    /// Who the daemon takes the caller for.
+    public func whoami() throws(ClientError) -> WhoamiReply {
+        try call(Requests.plain(.whoami)) { (frame) throws(ClientError) in try Replies.message(frame) }
+    }
+
+    /// The token.
+    public func tokenStatus() throws(ClientError) -> TokenStatusReply {
+        try call(Requests.plain(.tokenStatus)) { (frame) throws(ClientError) in try Replies.message(frame) }
+    }
+
+    /// Tells the daemon the token's user PIN, 1 to 255 bytes. Sent once, over a connection of its own, and only to a process
+    /// that runs as root, as `claviger` or as the caller; else `serverNotTrusted` is thrown and nothing is sent.
+    public func unlock(pin: borrowing SecretBytes) throws(ClientError) -> HealthReply {
+        let request = try Requests.unlock(pin)
+        let connection = try slot.make()
+        defer { connection.end(.closed) }
+        try ServerTrust.check(connection.peerUser, path: options.socketPath)
+        let schedule = RetrySchedule(.unlock, options)
+        return try Replies.message(attempt(request, on: connection, schedule))
+    }
+
+    // MARK: One call
+
+    private func call<R: ~Copyable>(
+        _ request: OutgoingRequest, _ read: (ReplyFrame) throws(ClientError) -> R
+    ) throws(ClientError) -> R {
+        var schedule = RetrySchedule(request.opcode, options)
+        while true {
+            do throws(ClientError) {
+                let connection = try slot.acquire()
+                return try connection.reading(attempt(request, on: connection, schedule), read)
+            } catch {
+                guard let delay = schedule.delay(after: error) else { throw error }
+                Monotonic.sleep(delay)
+            }
+        }
+    }
+
+    private func attempt(
+        _ request: OutgoingRequest, on connection: Connection, _ schedule: RetrySchedule
+    ) throws(ClientError) -> ReplyFrame {
+        let exchange = connection.submit(
+            request, deadline: schedule.remainingMilliseconds, limit: schedule.limit + ClientOptions.grace, waiting: .thread)
+        return try connection.reply(connection.wait(exchange))
+    }
+}

@@ -1,0 +1,89 @@
+import ClavigerWire
+
+/// The instance and the token that it is bound to.
+package struct InstanceRecord: Equatable, Sendable {
+    package var id: InstanceID
+    /// When it was made, in milliseconds since 1970.
+    package var created: UInt64
+    package var tokenLabel: String
+    package var tokenManufacturer: String
+    package var tokenModel: String
+    /// What the binding is checked by, together with the canary.
+    package var tokenSerial: String
+    /// Whether `token init` has finished.
+    package var isComplete: Bool
+}
+
+/// What proves that an object is the key it is taken for: something only this key can open.
+package struct KnownAnswer: Equatable, Sendable {
+    /// IV, ciphertext and tag of 32 zero bytes and 32 random ones.
+    package var ciphertext: [UInt8]
+    /// SHA-256 of the random part.
+    package var digest: [UInt8]
+
+    /// Of keys that do not encrypt.
+    package static let none = KnownAnswer(ciphertext: [], digest: [])
+}
+
+/// One of the instance's own keys.
+package struct InstanceKeyRecord: Equatable, Sendable {
+    package var role: KeyRole
+    package var version: UInt32
+    package var created: UInt64
+    package var knownAnswer: KnownAnswer
+}
+
+/// A key as stored.
+package struct StoredKey: Equatable, Sendable {
+    package var id: KeyID
+    package var name: String
+    package var state: KeyState
+    package var created: UInt64
+    /// The newest version.
+    package var version: UInt32
+}
+
+/// A key version as stored.
+package struct StoredVersion: Equatable, Sendable {
+    package var key: KeyID
+    package var version: UInt32
+    package var suite: Suite
+    package var created: UInt64
+    package var knownAnswer: KnownAnswer
+    /// A bound on how often it has encrypted.
+    package var wrapsReserved: UInt64
+}
+
+/// How a change that was begun has ended.
+package enum IntentState: Int64, Sendable {
+    case open = 0
+    case done = 1
+    case failed = 2
+}
+
+/// A change that was begun: written before the token is touched, so that a crash leaves a trace of what was wanted.
+package struct Intent: Equatable, Sendable {
+    package var operation: OperationID
+    /// Who asked; only the same user's retry gets the first answer.
+    package var uid: UInt32
+    package var opcode: Opcode
+    /// SHA-256 of the request's body: the same operation id with another body is refused.
+    package var bodyDigest: [UInt8]
+    package var key: KeyID
+    /// The new key's name; empty for a rotation.
+    package var name: String
+    /// The version to make.
+    package var version: UInt32
+    package var suite: Suite
+    package var created: UInt64
+    package var state: IntentState
+    /// The reply's body, once it is done.
+    package var reply: [UInt8]
+}
+
+/// An object on the token that is ours by its label but has no record.
+package struct QuarantineRecord: Hashable, Sendable {
+    package var objectID: [UInt8]
+    package var label: String
+    package var reason: String
+}

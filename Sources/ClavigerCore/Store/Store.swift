@@ -1,0 +1,73 @@
+import ClavigerWire
+import Glibc
+import Synchronization
+
+/// The metadata store: what is known about keys, apart from their material.
+///
+/// Everything written is durable when a call returns (WAL, synchronous=FULL). One connection behind one lock: changes are rare,
+/// and requests that use keys read an immutable snapshot instead.
+package final class Store: Sendable {
+    // SQLiteConnection is not Sendable; it never leaves the lock.
+    private let connection: Mutex<SQLiteConnection>
+    /// The database file.
+    package let path: String
+
+    /// The database's name in the state directory.
+    package static let fileName = "claviger.db"
+
+    /// Opens the database in `directory` and brings it to the newest schema.
+    ///
+    /// - Parameter create: make it when it is missing (only `token init` does).
+    package init(directory: String, create: Bool) throws(StoreError) {
+        path = directory + "/" + Store.fileName
+        guard create || access(path, F_OK) == 0 else { throw .missing(path: path) }
+        let mask = umask(0o077)
+        defer { umask(mask) }
+        let connection = try SQLiteConnection(path: path, create: create)
+        do throws(StoreError) {
+            try Store.prepare(connection, path: path, create: create)
+        } catch {
+            if case .failed(_, let reason) = error { throw .unreadable(path: path, reason: reason) }
+            throw error
+        }
+        self.connection = Mutex(connection)
+    }
+
+    private static func prepare(_ connection: SQLiteConnection, path: String, create: Bool) throws(StoreError) {
+        var application: Int64 = 0
+        var version = 0
+        // The first read tells whether this is a database at all; nothing is written before both numbers are known to be ours.
+        try connection.run("PRAGMA application_id") { row throws(StoreError) in application = row.integer(0) }
+        try connection.run("PRAGMA user_version") { row throws(StoreError) in version = Int(row.integer(0)) }
+        let isNew = application == 0 && version == 0 && create
+        guard isNew || application == Migrations.applicationID else {
+            throw .unreadable(path: path, reason: "it is not a database of Claviger")
+        }
+        guard version <= Migrations.steps.count else {
+            throw .newer(path: path, found: version, known: Migrations.steps.count)
+        }
+        try connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+        for step in version..<Migrations.steps.count {
+            try connection.transaction { () throws(StoreError) in
+                try connection.execute(Migrations.steps[step])
+                try connection.execute("PRAGMA application_id = \(Migrations.applicationID)")
+                try connection.execute("PRAGMA user_version = \(step + 1)")
+            }
+        }
+    }
+
+    /// Runs `body` with the connection, alone.
+    func withConnection<R: Sendable>(_ body: (SQLiteConnection) throws(StoreError) -> R) throws(StoreError) -> R {
+        let outcome: Result<R, StoreError> = connection.withLock { connection in
+            do throws(StoreError) { return .success(try body(connection)) } catch { return .failure(error) }
+        }
+        return try outcome.get()
+    }
+
+    /// Runs `body` in a transaction, alone.
+    func transaction<R: Sendable>(_ body: (SQLiteConnection) throws(StoreError) -> R) throws(StoreError) -> R {
+        try withConnection { connection throws(StoreError) in
+            try connection.transaction { () throws(StoreError) in try body(connection) }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+import ClavigerWire
+import Cryptoki
+import SecureMemory
+
+/// Why an object could not be made.
+package enum ObjectFailure: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The token refused, and may or may not have made the object.
+    case token(CryptokiError)
+    /// The token made something else than was asked; it was destroyed again.
+    case attributes(String)
+    /// The token says it made the object, but its file is not whole on the disk; it was destroyed again.
+    case storage(String)
+
+    package var description: String {
+        switch self {
+        case .token(let error): error.description
+        case .attributes(let what): "the token made a key that is not as ordered: \(what)"
+        case .storage(let what): "the token's storage did not keep the new key: \(what)"
+        }
+    }
+}
+
+/// Makes the objects of an instance, each checked before anybody hears of it. Used under the one lock that serialises creating,
+/// finding, reading back and destroying.
+package struct ObjectFactory: Sendable {
+    /// The instance that the objects belong to.
+    package let instance: InstanceID
+    /// The token's files, where it keeps such.
+    package let files: TokenFiles?
+
+    package init(instance: InstanceID, files: TokenFiles?) {
+        self.instance = instance
+        self.files = files
+    }
+
+    /// Makes an object: generated in the token, read back attribute for attribute, durable in its file.
+    ///
+    /// - Returns: its handle, of the private key for a pair.
+    package func make(_ name: ObjectName, session: inout Session) throws(ObjectFailure) -> ObjectHandle {
+        let template = ObjectTemplate(name, instance: instance)
+        let before = try objectFiles()
+        let (handle, companion) = try generate(template, session: &session)
+        do throws(ObjectFailure) {
+            try verify(template, handle, session: &session)
+            try secure(before: before, expected: companion == nil ? 1 : 2)
+            return handle
+        } catch {
+            // Nobody knows of this object yet; one that is not as ordered must not stay. Should destroying it fail too, it is
+            // found and quarantined at the next start, since no record speaks of it.
+            try? session.destroyObject(handle)
+            if let companion { try? session.destroyObject(companion) }
+            throw error
+        }
+    }
+
+    private func generate(
+        _ template: ObjectTemplate, session: inout Session
+    ) throws(ObjectFailure) -> (ObjectHandle, ObjectHandle?) {
+        do throws(CryptokiError) {
+            if template.isPair {
+                let pair = try session.generateKeyPair(
+                    .ecKeyPairGeneration, publicKey: template.publicKey, privateKey: template.privateKey)
+                return (pair.privateKey, pair.publicKey)
+            }
+            switch template.keyType {
+            case .aes: return (try session.generateKey(.aesKeyGeneration, template.secretKey), nil)
+            case _: return (try session.generateKey(.genericSecretKeyGeneration, template.secretKey), nil)
+            }
+        } catch {
+            throw .token(error)
+        }
+    }
+
+    private func verify(
+        _ template: ObjectTemplate, _ handle: ObjectHandle, session: inout Session
+    ) throws(ObjectFailure) {
+        let difference: String?
+        do throws(CryptokiError) {
+            difference = try template.difference(of: handle, session: &session)
+        } catch {
+            throw .token(error)
+        }
+        if let difference { throw .attributes(difference) }
+    }
+
+    private func objectFiles() throws(ObjectFailure) -> Set<String> {
+        guard let files else { return [] }
+        do throws(FileError) { return try files.objects() } catch { throw .storage(error.description) }
+    }
+
+    private func secure(before: Set<String>, expected: Int) throws(ObjectFailure) {
+        guard let files else { return }
+        let problem: String?
+        do throws(FileError) {
+            let fresh = try files.objects().subtracting(before)
+            if fresh.count != expected {
+                problem = "\(fresh.count) new files instead of \(expected)"
+            } else {
+                problem = try files.secure(fresh) ? nil : "its file is not whole"
+            }
+        } catch {
+            problem = error.description
+        }
+        if let problem { throw .storage(problem) }
+    }
+}

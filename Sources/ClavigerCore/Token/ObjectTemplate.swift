@@ -1,0 +1,124 @@
+import ClavigerWire
+import Cryptoki
+
+/// What an object of ours must be like: the template it is made with and the attributes it is held to afterwards.
+///
+/// Every attribute is set, since defaults are hostile (a key made without naming its uses may do everything and is readable), and
+/// every one is read back. CKA_MODIFIABLE stands last: some tokens apply a template in its order.
+package struct ObjectTemplate: Sendable {
+    /// The object's name.
+    package let name: ObjectName
+    /// The object's label.
+    package let label: String
+    private let uses: Set<AttributeType>
+
+    package init(_ name: ObjectName, instance: InstanceID) {
+        self.name = name
+        label = name.label(instance: instance)
+        uses =
+            switch name.role {
+            case .cipher, .canary, .vault: [.encrypt, .decrypt]
+            case .authentication, .mac: [.sign, .verify]
+            case .audit: [.sign]
+            }
+    }
+
+    /// The uses that a secret key can have. SIGN_RECOVER and VERIFY_RECOVER belong to key pairs (PKCS#11 v2.40 section 4.9).
+    private static let secretKeyUses: [AttributeType] = [.encrypt, .decrypt, .sign, .verify, .wrap, .unwrap, .derive]
+    private static let privateKeyUses: [AttributeType] = [.decrypt, .sign, .signRecover, .unwrap, .derive]
+    private static let publicKeyUses: [AttributeType] = [.encrypt, .verify, .verifyRecover, .wrap, .derive]
+
+    /// Whether it is a key pair.
+    package var isPair: Bool { name.role == .audit }
+
+    /// The object's class, of the private key for a pair.
+    package var objectClass: ObjectClass { isPair ? .privateKey : .secretKey }
+
+    /// The object's key type.
+    package var keyType: KeyType {
+        switch name.role {
+        case .cipher, .canary, .vault: .aes
+        case .authentication, .mac: .genericSecret
+        case .audit: .ec
+        }
+    }
+
+    /// The one mechanism that the object may be used with.
+    package var mechanism: MechanismType {
+        switch name.role {
+        case .cipher, .canary, .vault: .aesGCM
+        case .authentication, .mac: .hmacSHA256
+        case .audit: .ecdsa
+        }
+    }
+
+    /// The length of a secret key in bytes.
+    package static let secretKeyLength: UInt = 32
+
+    /// The template for C_GenerateKey.
+    package var secretKey: [Attribute] {
+        [.objectClass(.secretKey), .keyType(keyType), .ulong(.valueLength, ObjectTemplate.secretKeyLength)]
+            + identity(isPrivate: true) + [.bool(.sensitive, true), .bool(.extractable, false)]
+            + ObjectTemplate.secretKeyUses.map { .bool($0, uses.contains($0)) } + fences
+    }
+
+    /// The template of a pair's private key for C_GenerateKeyPair.
+    package var privateKey: [Attribute] {
+        [.objectClass(.privateKey), .keyType(keyType)]
+            + identity(isPrivate: true) + [.bool(.sensitive, true), .bool(.extractable, false)]
+            + ObjectTemplate.privateKeyUses.map { .bool($0, uses.contains($0)) } + fences
+    }
+
+    /// The template of a pair's public key: not private, since it is for everybody.
+    package var publicKey: [Attribute] {
+        [.objectClass(.publicKey), .keyType(keyType), .bytes(.ecParameters, ObjectTemplate.p256)]
+            + identity(isPrivate: false)
+            + ObjectTemplate.publicKeyUses.map { .bool($0, $0 == .verify) }
+            + [.bool(.copyable, false), .bool(.destroyable, true), .bool(.modifiable, false)]
+    }
+
+    /// The DER form of the object identifier of P-256, 1.2.840.10045.3.1.7.
+    private static let p256: [UInt8] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]
+
+    private func identity(isPrivate: Bool) -> [Attribute] {
+        [.bool(.token, true), .bool(.private, isPrivate), .label(label), .id(name.objectID)]
+    }
+
+    private var fences: [Attribute] {
+        [
+            .allowedMechanisms([mechanism]), .bool(.copyable, false), .bool(.destroyable, true), .bool(.modifiable, false),
+        ]
+    }
+
+    /// What the object must read back as. The last two are the token's own statement that the key was never anything else.
+    package var required: [(AttributeType, Bool)] {
+        let all = isPair ? ObjectTemplate.privateKeyUses : ObjectTemplate.secretKeyUses
+        return [
+            (.token, true), (.private, true), (.sensitive, true), (.extractable, false), (.copyable, false),
+            (.destroyable, true), (.modifiable, false), (.local, true), (.alwaysSensitive, true), (.neverExtractable, true),
+        ] + all.map { ($0, uses.contains($0)) }
+    }
+
+    /// Compares an object with what it must be.
+    ///
+    /// - Returns: the first difference, in words for the operator; nil when there is none.
+    package func difference(of object: ObjectHandle, session: inout Session) throws(CryptokiError) -> String? {
+        let readings = try session.bools(required.map(\.0), of: object)
+        for (reading, (type, value)) in zip(readings, required) where reading != .value(value) {
+            return "\(type) is not \(value)"
+        }
+        guard try session.ulong(.objectClass, of: object) == objectClass.rawValue else { return "CKA_CLASS differs" }
+        guard try session.ulong(.keyType, of: object) == keyType.rawValue else { return "CKA_KEY_TYPE differs" }
+        guard try session.bytes(.id, of: object) == name.objectID else { return "CKA_ID differs" }
+        guard try session.bytes(.label, of: object) == Array(label.utf8) else { return "CKA_LABEL differs" }
+        if !isPair {
+            guard try session.ulong(.valueLength, of: object) == ObjectTemplate.secretKeyLength else {
+                return "CKA_VALUE_LEN is not \(ObjectTemplate.secretKeyLength)"
+            }
+        }
+        guard try session.mechanisms(.allowedMechanisms, of: object) == [mechanism] else {
+            return "CKA_ALLOWED_MECHANISMS differs"
+        }
+        return nil
+    }
+}

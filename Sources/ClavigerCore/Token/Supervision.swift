@@ -1,0 +1,45 @@
+import ClavigerWire
+
+/// When the supervisor tries to get the token again. A value: the thread that acts on it is elsewhere.
+package struct Supervision: Sendable {
+    /// Whether the module is to be initialised again.
+    var reattachWanted = false
+    /// Keys whose newest version nears its wrap limit.
+    var rotations: Set<KeyID> = []
+    /// Whether the thread is to end.
+    var isStopping = false
+    private var failures = 0
+    private var earliest: UInt64 = 0
+    private var lastReport: UInt64 = 0
+
+    /// The least time between two attempts: rate-limits resets, and bounds how soon a token that is back is noticed.
+    static let firstInterval: UInt64 = 500_000_000
+    /// The greatest time between two attempts; less than the five seconds within which a token that is back shall serve.
+    static let maximumInterval: UInt64 = 3_000_000_000
+    /// How often a failure that goes on is logged again.
+    static let reportInterval: UInt64 = 60_000_000_000
+
+    /// When the next attempt is due; nil when none is wanted.
+    func due() -> UInt64? { reattachWanted ? earliest : nil }
+
+    /// Notes that an attempt begins now.
+    mutating func begin(now: UInt64) {
+        reattachWanted = false
+        earliest = now + Supervision.firstInterval
+    }
+
+    /// Notes that the token is held.
+    mutating func attached() { failures = 0 }
+
+    /// Notes that an attempt failed.
+    ///
+    /// - Returns: whether the failure is to be logged.
+    mutating func failed(now: UInt64) -> Bool {
+        failures += 1
+        let factor = UInt64(1) << UInt64(min(failures, 3))
+        earliest = now + min(Supervision.firstInterval * factor / 2, Supervision.maximumInterval)
+        guard failures == 1 || now >= lastReport + Supervision.reportInterval else { return false }
+        lastReport = now
+        return true
+    }
+}

@@ -1,0 +1,47 @@
+import ClavigerWire
+import Cryptoki
+
+/// Why the token cannot be used, and whether time alone may mend it.
+package enum TokenFailure: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The token or module does not answer; trying again may help.
+    case lost(String)
+    /// Somebody has to do something first.
+    case needsOperator(String)
+    /// There is no PIN; somebody has to present it.
+    case sealed(String)
+
+    package var description: String {
+        switch self {
+        case .lost(let reason), .needsOperator(let reason), .sealed(let reason): reason
+        }
+    }
+
+    package var state: DaemonState {
+        switch self {
+        case .lost: .lost
+        case .needsOperator: .needsOperator
+        case .sealed: .sealed
+        }
+    }
+}
+
+extension CryptokiError {
+    /// Whether the error says by itself that session, login, handle or token are gone. Every other one is ambiguous: a forged
+    /// envelope and a lost token can give the same code.
+    var meansLost: Bool {
+        switch returnValue {
+        case .deviceRemoved?, .tokenNotPresent?, .sessionHandleInvalid?, .sessionClosed?, .userNotLoggedIn?,
+            .cryptokiNotInitialized?, .keyHandleInvalid?, .objectHandleInvalid?, .deviceError?:
+            true
+        case _: false
+        }
+    }
+
+    /// Whether the error says by itself that the ciphertext is bad.
+    var meansBadCiphertext: Bool {
+        switch returnValue {
+        case .encryptedDataInvalid?, .encryptedDataLengthRange?, .aeadDecryptFailed?: true
+        case _: false
+        }
+    }
+}

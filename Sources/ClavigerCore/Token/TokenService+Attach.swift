@@ -1,0 +1,169 @@
+import ClavigerWire
+import Cryptoki
+import Logging
+import SecureMemory
+import Synchronization
+
+// Getting hold of the token: initialise, choose the slot, log in once, bind. Always alone: no request is inside.
+extension TokenService {
+    /// Takes hold of the token, or says why not; never throws, and leaves the outcome in the status.
+    ///
+    /// - Parameter presented: the PIN that an operator presents; nil to use the one that succeeded before or the configured source.
+    package func attach(presented: consuming SecretBytes?) {
+        gate.enterAlone()
+        defer { gate.leave() }
+        let outcome = tryAttach(presented)
+        switch outcome {
+        case nil:
+            let faulty = snapshots.current.keys.values.reduce(0) { $0 + $1.versions.count { $0.handle == nil } }
+            if faulty > 0 {
+                setStatus(.degraded, "\(faulty) key versions cannot be used: see 'claviger key versions'")
+            } else {
+                setStatus(.ready, "")
+            }
+            supervision.withLock { $0.attached() }
+            log.notice("token ready", metadata: ["generation": "\(snapshots.current.generation)", "unusable": "\(faulty)"])
+        case .some(let failure):
+            setStatus(failure.state, failure.description)
+            if supervision.withLock({ $0.failed(now: Clock.monotonic()) }) {
+                log.error("token not ready", metadata: ["state": "\(failure.state.name)", "reason": "\(failure)"])
+            }
+        }
+    }
+
+    private func tryAttach(_ presented: consuming SecretBytes?) -> TokenFailure? {
+        detach()
+        do throws(TokenFailure) {
+            let (slot, info) = try initialize()
+            let generation = snapshots.current.generation + 1
+            live.withLock { $0 = Live(module: module, slot: slot, generation: generation) }
+            try login(slot: slot, info: info, presented: presented)
+            try bind(generation: generation)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// Ends all use of the module, as far as it lets us.
+    package func detach() {
+        live.withLock { $0 = nil }
+        management.withLock { management in
+            guard management.isInitialized else { return }
+            if let anchor = management.anchor.take() { anchor.forget() }
+            try? module.finalize()
+            management.isInitialized = false
+        }
+    }
+
+    private func initialize() throws(TokenFailure) -> (SlotID, TokenInfo) {
+        let restored = try mapping({ TokenFailure.needsOperator("the token's files cannot be examined: \($0)") }) {
+            () throws(FileError) -> [String] in try files?.restore() ?? []
+        }
+        for path in restored {
+            log.warning("token file was empty or damaged and has been restored from its copy", metadata: ["path": "\(path)"])
+        }
+        let (slot, info) = try mapping({ (error: CryptokiError) in TokenFailure.lost(error.description) }) {
+            () throws(CryptokiError) -> (SlotID, TokenInfo) in
+            do throws(CryptokiError) {
+                try module.initialize(reserved: configuration.module.initializeArguments)
+            } catch {
+                guard error.returnValue == .cryptokiAlreadyInitialized else { throw error }
+            }
+            management.withLock { $0.isInitialized = true }
+            let slot = try uri.select(in: module)
+            return (slot, try module.tokenInfo(slot))
+        }
+        guard info.flags.contains(.initialized) else {
+            throw .needsOperator("the token is not initialised: run 'claviger token init'")
+        }
+        guard info.serial == instance.tokenSerial else {
+            throw .needsOperator(
+                "this is another token: serial \(info.serial), but instance \(instance.id) is bound to \(instance.tokenSerial)")
+        }
+        return (slot, info)
+    }
+
+    private func login(slot: SlotID, info: TokenInfo, presented: consuming SecretBytes?) throws(TokenFailure) {
+        let warnings = LoginMarker.TokenWarnings(
+            countLow: info.flags.contains(.userPINCountLow), finalTry: info.flags.contains(.userPINFinalTry),
+            locked: info.flags.contains(.userPINLocked))
+        let previous = try mapping({ (error: FileError) in TokenFailure.needsOperator(error.description) }) {
+            () throws(FileError) -> LoginMarker? in try LoginMarker.read(configuration.stateDirectory)
+        }
+        let candidate = try choosePIN(presented, previous: previous, warnings: warnings)
+        switch LoginMarker.next(
+            after: previous, source: candidate.source, byOperator: candidate.isKnownGood, warnings: warnings)
+        {
+        case .refuse(let why): throw .needsOperator(why)
+        case .attempt(let marker): try attempt(marker, pin: candidate.pin, slot: slot)
+        }
+        // A noncopyable value leaves its variable only by being consumed whole: through an Optional, into the lock.
+        var succeeded: RetainedPIN? = candidate.known()
+        retained.withLock { $0 = succeeded.take() }
+    }
+
+    /// The PIN to try: the one presented, the one that succeeded before, or that of the configured source.
+    private func choosePIN(
+        _ presented: consuming SecretBytes?, previous: LoginMarker?, warnings: LoginMarker.TokenWarnings
+    ) throws(TokenFailure) -> RetainedPIN {
+        if let given = presented.take() {
+            return RetainedPIN(pin: given, source: PINSourceIdentity(name: "unlock"), isKnownGood: true)
+        }
+        // It succeeded before, so only the token's own warnings stand against it.
+        if let known = retained.withLock({ $0.take() }) { return known }
+        guard let configured = configuration.token.pin else { throw .sealed("waiting for the PIN: run 'claviger unlock'") }
+        let asOperatorMatter = { (error: FileError) in TokenFailure.needsOperator(error.description) }
+        let identity = try mapping(asOperatorMatter) { () throws(FileError) in try PINReader.identity(configured) }
+        // Decided before the PIN is read: one that may not be tried is not even taken into memory.
+        if case .refuse(let why) = LoginMarker.next(
+            after: previous, source: identity, byOperator: false, warnings: warnings)
+        {
+            throw .needsOperator(why)
+        }
+        return try mapping(asOperatorMatter) { () throws(FileError) in try PINReader.read(configured) }
+    }
+
+    /// The one C_Login of this initialisation, between two durable writes of the marker.
+    private func attempt(_ marker: LoginMarker, pin: borrowing SecretBytes, slot: SlotID) throws(TokenFailure) {
+        var marker = marker
+        let directory = configuration.stateDirectory
+        let pending = marker
+        try mapping({ TokenFailure.needsOperator("no login without its marker and a copy of the token's files: \($0)") }) {
+            () throws(FileError) in
+            try files?.copy()
+            try pending.write(directory)
+        }
+        var failure: CryptokiError?
+        management.withLock { management in
+            do throws(CryptokiError) {
+                management.anchor = try module.openSession(slot, readWrite: true)
+                try management.anchor?.login(.user, pin: pin.bytes)
+            } catch {
+                if error.returnValue != .userAlreadyLoggedIn { failure = error }
+            }
+        }
+        marker.result =
+            switch failure?.returnValue {
+            case nil: failure == nil ? .accepted : .unjudged
+            case .pinIncorrect?, .pinInvalid?, .pinLengthRange?, .pinExpired?: .refused
+            case .pinLocked?: .locked
+            case .some: .unjudged
+            }
+        let judged = marker
+        try mapping({ TokenFailure.needsOperator("the login's result cannot be written down: \($0)") }) { () throws(FileError) in
+            try judged.write(directory)
+            if judged.result == .accepted { try files?.copy() }
+        }
+        switch marker.result {
+        case .accepted: return
+        case .refused:
+            throw .needsOperator(
+                "the token refused the PIN from \(marker.source.name); it is not tried again until that changes or 'claviger unlock' is run"
+            )
+        case .locked: throw .needsOperator("the token has locked the user PIN: reset it with the SO PIN")
+        case .unjudged, .pending:
+            throw .lost("the login failed: \(failure?.description ?? "no answer")")
+        }
+    }
+}

@@ -1,0 +1,90 @@
+import ClavigerWire
+import Cryptoki
+import Logging
+import SecureMemory
+import Synchronization
+
+/// The results of recent probes.
+struct ProbeHistory {
+    /// What a probe found out.
+    enum Finding: Sendable {
+        /// The version's known answer opens: the key is well.
+        case keyWorks
+        /// It does not, but the canary answers: this version's object is faulty.
+        case keyFaulty
+        /// Nothing answers.
+        case tokenLost
+    }
+
+    struct Probe: Sendable {
+        var began: UInt64
+        var finding: Finding
+    }
+
+    /// The last probe of each version in this token generation.
+    var probes: [ObjectName: Probe] = [:]
+    var generation: UInt64 = 0
+}
+
+// Bad ciphertext, bad key or bad device? The same CKR can mean each of them, so the token is asked something whose answer is known.
+extension TokenService {
+    /// Turns a failed use of a key version into the refusal that the caller gets. Call it inside `enter`.
+    ///
+    /// - Parameters:
+    ///   - failedAt: when the failure was seen; a probe begun later settles it.
+    ///   - whileOpening: whether an envelope was being opened, so that the caller's bytes may be to blame.
+    func judge(
+        _ error: CryptokiError, key: KeyEntry, version: VersionEntry, failedAt: UInt64, whileOpening: Bool,
+        worker: TokenSession
+    ) -> Refusal {
+        if whileOpening && error.meansBadCiphertext { return Refusal(.decryptionFailed) }
+        switch probe(key: key, version: version, failedAt: failedAt, worker: worker) {
+        case .keyWorks:
+            if whileOpening { return Refusal(.decryptionFailed) }
+            log.error(
+                "the token refused to encrypt with a key that works", metadata: ["key": "\(key.id)", "error": "\(error)"])
+            return Refusal(.tokenUnavailable, retryAfter: 1_000)
+        case .keyFaulty:
+            log.error(
+                "key version does not answer as it should",
+                metadata: ["key": "\(key.id)", "version": "\(version.number)", "error": "\(error)"])
+            supervision.withLock { $0.reattachWanted = true }
+            bell.ring()
+            return Refusal(.keyUnavailable, retryAfter: 5_000)
+        case .tokenLost:
+            declareLost(error.description)
+            return Refusal(.tokenUnavailable, retryAfter: 1_000)
+        }
+    }
+
+    private func probe(key: KeyEntry, version: VersionEntry, failedAt: UInt64, worker: TokenSession) -> ProbeHistory.Finding {
+        let name = ObjectName(key: key.id, version: version.number, role: .cipher)
+        // Probing under the lock is what makes the others wait for this probe instead of starting their own.
+        return probes.withLock { history in
+            if history.generation != worker.generation { history = ProbeHistory(generation: worker.generation) }
+            if let recent = history.probes[name], recent.began > failedAt { return recent.finding }
+            let began = Clock.monotonic()
+            let finding = find(name, version, worker)
+            history.probes[name] = ProbeHistory.Probe(began: began, finding: finding)
+            return finding
+        }
+    }
+
+    private func find(_ name: ObjectName, _ version: VersionEntry, _ worker: TokenSession) -> ProbeHistory.Finding {
+        if let handle = version.handle, answers(name, version.knownAnswer, handle, worker) { return .keyWorks }
+        let canary = ObjectName(instance: instance.id, version: Limits.firstVersion, role: .canary)
+        guard let live = live.withLock({ $0?.canary }), answers(canary, live.answer, live.handle, worker) else {
+            return .tokenLost
+        }
+        return .keyFaulty
+    }
+
+    private func answers(
+        _ name: ObjectName, _ answer: KnownAnswer, _ handle: ObjectHandle, _ worker: TokenSession
+    ) -> Bool {
+        let outcome: Bool? = worker.use { session, scratch in
+            (try? KnownAnswerProof.holds(answer, for: name, key: handle, session: &session, scratch: &scratch)) ?? false
+        }
+        return outcome ?? false
+    }
+}

@@ -1,0 +1,204 @@
+import ClavigerWire
+import Cryptoki
+import Glibc
+import Logging
+import SecureMemory
+import Synchronization
+
+// Changes of keys: intent in the database, object on the token, commit, snapshot. One at a time, under the one lock.
+extension TokenService {
+    /// What a caller wants changed.
+    struct Change {
+        var operation: OperationID
+        var uid: UInt32
+        var opcode: Opcode
+        /// The request's body, by which a retry is told from another request under the same id.
+        var body: [UInt8]
+        /// The new key's name, or the key to rotate.
+        var target: Target
+
+        enum Target {
+            case create(name: String)
+            case rotate(KeyID)
+        }
+    }
+
+    /// For how long the first answer to an operation id is kept: a day, as clients may count on.
+    static let operationMemory: UInt64 = 86_400_000
+
+    /// Makes a change, or returns the answer that it had the first time. Call it inside `enter`.
+    func perform(_ change: Change) throws(Refusal) -> KeyRecord {
+        let outcome = try manage { (session, scratch) throws(Refusal) -> KeyRecord in
+            let intent = try begin(change)
+            if intent.state == .done {
+                return try mapping({ (_: Refusal) in Refusal(.internalError) }) { () throws(Refusal) in
+                    try KeyRecord.decode(intent.reply.span.bytes)
+                }
+            }
+            return try carryOut(intent, &session, &scratch)
+        }
+        guard let outcome else { throw Refusal(.tokenUnavailable, retryAfter: 1_000) }
+        return outcome
+    }
+
+    private func refuse(_ error: StoreError) -> Refusal {
+        log.error("database", metadata: ["error": "\(error)"])
+        return Refusal(.storeUnavailable, retryAfter: 1_000)
+    }
+
+    private func begin(_ change: Change) throws(Refusal) -> Intent {
+        let digest = SHA256.digest(change.body.span.bytes)
+        let earlier = try mapping(refuse) { () throws(StoreError) in try store.intent(change.operation) }
+        if let earlier {
+            guard earlier.uid == change.uid, earlier.opcode == change.opcode, earlier.bodyDigest == digest else {
+                throw Refusal(.operationConflict)
+            }
+            if earlier.state != .failed { return earlier }
+        }
+        var intent = Intent(
+            operation: change.operation, uid: change.uid, opcode: change.opcode, bodyDigest: digest,
+            key: RandomSource.identifier(), name: "", version: Limits.firstVersion, suite: .aesGCM, created: Clock.date(),
+            state: .open, reply: [])
+        switch change.target {
+        case .create(let name): intent.name = name
+        case .rotate(let id):
+            // Read under the lock: two rotations at once must not both think that they make the same version.
+            guard let key = snapshots.current.keys[id] else { throw Refusal(.denied) }
+            guard change.opcode.entry.keyStates.contains(key.state) else {
+                throw Refusal(.keyState, "key \(id) is \(key.state.name): it cannot be rotated")
+            }
+            guard key.current.number < UInt32.max else { throw Refusal(.wrapLimit) }
+            intent.key = id
+            intent.version = key.current.number + 1
+        }
+        let horizon = intent.created > TokenService.operationMemory ? intent.created - TokenService.operationMemory : 0
+        let begun = intent
+        try mapping(refuse) { () throws(StoreError) in try store.begin(begun, forgetBefore: horizon) }
+        return intent
+    }
+
+    private func carryOut(
+        _ intent: Intent, _ session: inout Session, _ scratch: inout CipherScratch
+    ) throws(Refusal) -> KeyRecord {
+        let name = ObjectName(key: intent.key, version: intent.version, role: .cipher)
+        let handle: ObjectHandle
+        let answer: KnownAnswer
+        do throws(ObjectFailure) {
+            if let made = try existing(name, &session) {
+                handle = made
+            } else {
+                handle = try factory.make(name, session: &session)
+            }
+            answer = try proof(name, handle, &session, &scratch)
+        } catch {
+            log.error("key version not made", metadata: intent.metadata.merging(["error": "\(error)"]) { old, _ in old })
+            switch error {
+            case .token(let cause):
+                // The object may or may not be there: the intent stays open and is settled at the next binding or retry.
+                if cause.meansLost { declareLost(cause.description) }
+                throw Refusal(.tokenUnavailable, retryAfter: 1_000)
+            case .attributes, .storage:
+                try mapping(refuse) { () throws(StoreError) in try store.fail(intent.operation) }
+                throw Refusal(.tokenUnavailable, "the token did not make a key that can be trusted; the log says more")
+            }
+        }
+        // Should the commit fail, the object waits for the open intent to be settled.
+        let record = try mapping(refuse) { () throws(StoreError) in try complete(intent, knownAnswer: answer) }
+        publish(intent, record, handle, answer)
+        return record
+    }
+
+    /// The object of an intent whose first attempt ended without an answer.
+    private func existing(_ name: ObjectName, _ session: inout Session) throws(ObjectFailure) -> ObjectHandle? {
+        try mapping(ObjectFailure.token) { () throws(CryptokiError) -> ObjectHandle? in
+            let found = try session.findObjects(
+                matching: [.objectClass(.secretKey), .bool(.token, true), .id(name.objectID)], limit: 2)
+            guard found.count == 1 else { return nil }
+            let template = ObjectTemplate(name, instance: instance.id)
+            return try template.difference(of: found[0], session: &session) == nil ? found[0] : nil
+        }
+    }
+
+    private func proof(
+        _ name: ObjectName, _ handle: ObjectHandle, _ session: inout Session, _ scratch: inout CipherScratch
+    ) throws(ObjectFailure) -> KnownAnswer {
+        let answer = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
+            try KnownAnswerProof.make(for: name, key: handle, session: &session, scratch: &scratch)
+        }
+        // Verified after wrapping: a key that cannot open what it has just sealed would lose every DEK given to it.
+        let holds = try mapping({ (_: OpenFailure) in ObjectFailure.attributes("it cannot open what it sealed") }) {
+            () throws(OpenFailure) in
+            try KnownAnswerProof.holds(answer, for: name, key: handle, session: &session, scratch: &scratch)
+        }
+        guard holds else { throw .attributes("it cannot open what it sealed") }
+        return answer
+    }
+
+    /// Writes the end of a change: the version, the key and the answer, all or nothing.
+    func complete(_ intent: Intent, knownAnswer: KnownAnswer) throws(StoreError) -> KeyRecord {
+        var key = StoredKey(
+            id: intent.key, name: intent.name, state: .active, created: intent.created, version: intent.version)
+        if intent.version > Limits.firstVersion {
+            guard let stored = try store.key(intent.key) else { throw .corrupt("key \(intent.key) has no row") }
+            key = stored
+            key.version = intent.version
+        }
+        let version = StoredVersion(
+            key: intent.key, version: intent.version, suite: intent.suite, created: intent.created, knownAnswer: knownAnswer,
+            wrapsReserved: WrapBudget.block)
+        let record = KeyRecord(
+            id: key.id, name: key.name, state: key.state, created: key.created, version: key.version,
+            versionCreated: version.created, suite: version.suite)
+        try store.commit(intent, key: key, version: version, reply: TokenService.body(record))
+        return record
+    }
+
+    private static func body(_ record: KeyRecord) -> [UInt8] {
+        // A record's fields: 64 bytes of numbers and headers, and a name of at most 90 scalars.
+        [UInt8](unsafeUninitializedCapacity: 128 + Limits.maximumName * 4) { storage, count in
+            var writer = BodyWriter(UnsafeMutableRawBufferPointer(storage))
+            record.encode(to: &writer, source: RawSpan())
+            count = writer.count
+        }
+    }
+
+    private func publish(_ intent: Intent, _ record: KeyRecord, _ handle: ObjectHandle, _ answer: KnownAnswer) {
+        let entry = VersionEntry(
+            number: intent.version, suite: intent.suite, created: intent.created, knownAnswer: answer,
+            counter: WrapCounter(used: 1, reserved: WrapBudget.block), handle: handle)
+        snapshots.update { snapshot in
+            var key =
+                snapshot.keys[record.id]
+                ?? KeyEntry(id: record.id, name: record.name, state: record.state, created: record.created, versions: [])
+            key.versions.append(entry)
+            return snapshot.with(key)
+        }
+    }
+
+    /// All keys as stored, without handles yet. Counters of versions that this process knows go on counting.
+    func loadKeys() throws(TokenFailure) -> [KeyID: KeyEntry] {
+        let before = snapshots.current
+        let (stored, versions) = try mapping({ (error: StoreError) in TokenFailure.needsOperator(error.description) }) {
+            () throws(StoreError) in (try store.keys(), try store.versions())
+        }
+        var keys: [KeyID: KeyEntry] = [:]
+        for key in stored {
+            keys[key.id] = KeyEntry(id: key.id, name: key.name, state: key.state, created: key.created, versions: [])
+        }
+        for version in versions {
+            let counter =
+                before.keys[version.key]?.version(version.version)?.counter ?? WrapCounter(reserved: version.wrapsReserved)
+            keys[version.key]?.versions.append(
+                VersionEntry(
+                    number: version.version, suite: version.suite, created: version.created, knownAnswer: version.knownAnswer,
+                    counter: counter, handle: nil))
+        }
+        for key in stored {
+            let numbers = keys[key.id]?.versions.map(\.number) ?? []
+            guard numbers == Array(Limits.firstVersion..<key.version + 1) else {
+                throw .needsOperator("the database is damaged: key \(key.id) has versions \(numbers), not 1 to \(key.version)")
+            }
+        }
+        return keys
+    }
+}

@@ -1,0 +1,119 @@
+import ClavigerWire
+import Cryptoki
+import Glibc
+import Logging
+import SecureMemory
+import Synchronization
+
+// The supervisor: one thread that gets a lost token back and rotates keys whose version nears its limit.
+extension TokenService {
+    /// The supervisor's work; returns after `stopSupervising`. Run it on a thread of its own.
+    package func supervise() {
+        while true {
+            let (due, isStopping) = supervision.withLock { ($0.due(), $0.isStopping) }
+            if isStopping { return }
+            rotateDueKeys()
+            if let due {
+                let now = Clock.monotonic()
+                if now >= due {
+                    supervision.withLock { $0.begin(now: now) }
+                    attach(presented: nil)
+                    // What time may mend is tried again; what needs somebody waits for them.
+                    if currentStatus.state == .lost { supervision.withLock { $0.reattachWanted = true } }
+                    continue
+                }
+            }
+            bell.wait(until: due)
+        }
+    }
+
+    /// Ends the supervisor's work after what it is doing.
+    package func stopSupervising() {
+        supervision.withLock { $0.isStopping = true }
+        bell.ring()
+    }
+
+    /// Takes hold of the token for the first time; the supervisor goes on where this fails.
+    package func start() {
+        attach(presented: nil)
+        if currentStatus.state == .lost {
+            supervision.withLock { $0.reattachWanted = true }
+            bell.ring()
+        }
+    }
+
+    /// Gives the token back: logs out, ends the module. No request may be inside.
+    package func stop() {
+        gate.enterAlone()
+        defer { gate.leave() }
+        setStatus(.sealed, "stopping")
+        detach()
+        retained.withLock { $0 = nil }
+    }
+
+    /// Presents a PIN that an operator gave.
+    ///
+    /// - Throws: `alreadyUnlocked`, `pinRefused`, or what keeps the token from serving now.
+    func unlock(_ pin: consuming SecretBytes) throws(Refusal) {
+        guard !currentStatus.state.serves else { throw Refusal(.alreadyUnlocked) }
+        // A PIN that was refused while another is retained says nothing of the retained one; but now the presented one counts.
+        retained.withLock { $0 = nil }
+        attach(presented: pin)
+        let status = currentStatus
+        guard !status.state.serves else { return }
+        let judged = try? LoginMarker.read(configuration.stateDirectory)
+        switch judged?.result {
+        case .refused?, .locked?: throw Refusal(.pinRefused, status.reason)
+        case .accepted?, .unjudged?, .pending?, nil:
+            switch status.state {
+            case .lost: throw Refusal(.tokenUnavailable, status.reason, retryAfter: 1_000)
+            case .needsOperator, .sealed, .ready, .degraded: throw Refusal(.needsOperator, status.reason)
+            }
+        }
+    }
+
+    /// Notes that a key's newest version nears its wrap limit.
+    func wantRotation(of key: KeyID) {
+        let isNews = supervision.withLock { $0.rotations.insert(key).inserted }
+        guard isNews else { return }
+        log.warning("key version nears its wrap limit and will be rotated", metadata: ["key": "\(key)"])
+        bell.ring()
+    }
+
+    private func rotateDueKeys() {
+        let due = supervision.withLock { supervision in
+            defer { supervision.rotations = [] }
+            return supervision.rotations
+        }
+        for key in due {
+            gate.enterShared()
+            defer { gate.leave() }
+            guard currentStatus.state.serves, let entry = snapshots.current.keys[key],
+                entry.current.counter.reserved > WrapBudget.rotateAt
+            else { continue }
+            let change = Change(
+                operation: RandomSource.identifier(), uid: geteuid(), opcode: .keyRotate, body: key.bytes, target: .rotate(key))
+            do throws(Refusal) {
+                let record = try perform(change)
+                log.notice(
+                    "event=key-rotate outcome=success reason=wrap-limit",
+                    metadata: ["key": "\(key)", "version": "\(record.version)"])
+            } catch {
+                // The next block of wraps asks again.
+                log.error("rotation before the wrap limit failed", metadata: ["key": "\(key)", "error": "\(error)"])
+            }
+        }
+    }
+
+    /// What the token says of itself. Call it inside or outside `enter`: the gate is taken here.
+    func describe() throws(Refusal) -> TokenStatusReply {
+        gate.enterShared()
+        defer { gate.leave() }
+        guard let live = live.withLock({ $0 }) else { throw Refusal(.tokenUnavailable, currentStatus.reason) }
+        let isLoggedIn = management.withLock { $0.anchor != nil }
+        return try mapping({ (error: CryptokiError) in Refusal(.tokenUnavailable, error.description, retryAfter: 1_000) }) {
+            () throws(CryptokiError) in
+            try TokenDescription.describe(module: live.module, slot: live.slot, isLoggedIn: isLoggedIn)
+        }
+    }
+}

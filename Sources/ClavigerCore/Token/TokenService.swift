@@ -1,0 +1,188 @@
+import ClavigerWire
+import Cryptoki
+import Glibc
+import Logging
+import SecureMemory
+import Synchronization
+
+/// The token as the daemon uses it: logged in once, bound to the instance, watched, and got back when it goes away.
+///
+/// Requests use it inside `enter` and `leave`; they may run together. Whatever changes login, sessions or handles runs alone.
+package final class TokenService: Sendable {
+    /// The module and slot of the present generation.
+    package struct Live: Sendable {
+        let module: Module
+        let slot: SlotID
+        /// Rises with every initialisation of the module; handles and sessions of another one are void.
+        let generation: UInt64
+        /// The instance's canary, once it has been proven.
+        var canary: Canary?
+    }
+
+    /// The object that tells a lost token from a faulty key.
+    struct Canary: Sendable {
+        let handle: ObjectHandle
+        let answer: KnownAnswer
+    }
+
+    /// What the daemon can do now, and why not more.
+    package struct Status: Sendable, Equatable {
+        package var state: DaemonState
+        package var reason: String
+    }
+
+    // What the one lock covers: the session in which objects are created, found, read back and destroyed, which also keeps the
+    // login alive.
+    struct Management: ~Copyable {
+        var anchor: Session?
+        var scratch: CipherScratch
+        var isInitialized = false
+        var storageLock: HolderLock?
+    }
+
+    let configuration: Configuration
+    let store: Store
+    let log: Logger
+    let instance: InstanceRecord
+    let uri: TokenURI
+    let module: Module
+    let files: TokenFiles?
+    let factory: ObjectFactory
+    let snapshots: SnapshotBox
+    let gate = SharedGate()
+    let management: Mutex<Management>
+    let retained = Mutex<RetainedPIN?>(nil)
+    let live = Mutex<Live?>(nil)
+    let probes = Mutex(ProbeHistory())
+    private let status: Mutex<Status>
+    let bell = Bell()
+    let supervision = Mutex(Supervision())
+
+    /// Why the token service could not even be set up: each a matter for the operator, before anything was touched.
+    package enum SetUpError: Error, Sendable, CustomStringConvertible {
+        case store(StoreError)
+        case noInstance
+        case module(CryptokiError)
+        case noModule
+        case lock(HolderLock.Failure)
+        case memory(SecureMemoryError)
+
+        package var description: String {
+            switch self {
+            case .store(let error): error.description
+            case .noInstance: "no instance has been set up (or its set-up was cut off): run 'claviger token init'"
+            case .module(let error): error.description
+            case .noModule: "no PKCS#11 module is named: set module.path, or module-path in token.uri"
+            case .lock(let failure): failure.description
+            case .memory: "memory for secrets cannot be locked: raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=)"
+            }
+        }
+    }
+
+    /// Loads what does not need the token to answer: the instance's record, the module, the lock on the token's storage.
+    package init(
+        configuration: Configuration, store: Store, snapshots: SnapshotBox, log: Logger
+    ) throws(SetUpError) {
+        let uri = try mapping(SetUpError.module) { () throws(CryptokiError) in try TokenURI(configuration.token.uri) }
+        guard let path = configuration.module.path ?? uri.modulePath else { throw .noModule }
+        let module = try mapping(SetUpError.module) { () throws(CryptokiError) in try Module(path: path) }
+        let record = try mapping(SetUpError.store) { () throws(StoreError) in try store.instance() }
+        guard let record, record.isComplete else { throw .noInstance }
+        var files: TokenFiles?
+        var lock: HolderLock?
+        let scratch = try mapping(SetUpError.memory) { () throws(SecureMemoryError) in try CipherScratch() }
+        if let storage = configuration.module.storagePath {
+            if configuration.module.storageFormat != nil {
+                files = TokenFiles(storage: storage, stateDirectory: configuration.stateDirectory)
+            }
+            lock = try mapping(SetUpError.lock) { () throws(HolderLock.Failure) in
+                try HolderLock(path: storage + "/" + TokenService.storageLockName, holder: "clavigerd")
+            }
+        }
+        management = Mutex(Management(anchor: nil, scratch: scratch, storageLock: lock))
+        self.configuration = configuration
+        self.store = store
+        self.snapshots = snapshots
+        self.log = log
+        self.uri = uri
+        self.module = module
+        self.files = files
+        instance = record
+        factory = ObjectFactory(instance: record.id, files: files)
+        status = Mutex(Status(state: .sealed, reason: "starting"))
+    }
+
+    /// The lock's name in a token's storage directory: there is one holder of a token.
+    package static let storageLockName = ".claviger.lock"
+
+    /// What the daemon can do now.
+    package var currentStatus: Status { status.withLock { $0 } }
+
+    func setStatus(_ state: DaemonState, _ reason: String) {
+        status.withLock { $0 = Status(state: state, reason: reason) }
+    }
+
+    /// The refusal for what needs the token while it does not serve; nil while it does.
+    package var refusal: Refusal? {
+        let status = currentStatus
+        switch status.state {
+        case .ready, .degraded: return nil
+        case .lost: return Refusal(.tokenUnavailable, retryAfter: 1_000)
+        case .needsOperator: return Refusal(.needsOperator)
+        case .sealed: return Refusal(.sealed)
+        }
+    }
+
+    /// Begins a request's use of the token: session, handles and snapshot belong together until `leave`.
+    ///
+    /// - Throws: the refusal for the present state; then there is nothing to leave.
+    package func enter(_ worker: TokenSession) throws(Refusal) -> Snapshot {
+        if let refusal { throw refusal }
+        gate.enterShared()
+        do throws(Refusal) {
+            if let refusal { throw refusal }
+            guard let live = live.withLock({ $0 }) else { throw Refusal(.tokenUnavailable, retryAfter: 1_000) }
+            do throws(CryptokiError) {
+                try worker.prepare(live)
+            } catch {
+                declareLost("a session cannot be opened: \(error)")
+                throw Refusal(.tokenUnavailable, retryAfter: 1_000)
+            }
+            return snapshots.current
+        } catch {
+            gate.leave()
+            throw error
+        }
+    }
+
+    /// Ends what `enter` began.
+    package func leave() { gate.leave() }
+
+    /// Turns new requests back and has the supervisor get the token again.
+    func declareLost(_ reason: String) {
+        let isNews = status.withLock { status in
+            guard status.state.serves else { return false }
+            status = Status(state: .lost, reason: reason)
+            return true
+        }
+        if isNews { log.error("token lost", metadata: ["reason": "\(reason)"]) }
+        supervision.withLock { $0.reattachWanted = true }
+        bell.ring()
+    }
+
+    /// Runs `body` with the management session: creating, finding, reading back and destroying happen here only, one at a time.
+    /// Call it inside `enter`.
+    func manage<R: Sendable, E: Error>(
+        _ body: (inout Session, inout CipherScratch) throws(E) -> R
+    ) throws(E) -> R? {
+        let outcome: Result<R, E>? = management.withLock { management in
+            guard management.anchor != nil else { return nil }
+            do throws(E) {
+                return .success(try body(&management.anchor!, &management.scratch))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try outcome?.get()
+    }
+}

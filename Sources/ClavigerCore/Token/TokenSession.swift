@@ -1,0 +1,43 @@
+import Cryptoki
+import SecureMemory
+
+/// One worker's session with the token and its locked scratch memory. Used by one thread.
+package final class TokenSession {
+    private var session: Session?
+    private var scratch: CipherScratch
+    /// The token generation that the session belongs to; 0 when there is none.
+    private(set) var generation: UInt64 = 0
+
+    package init() throws(SecureMemoryError) {
+        scratch = try CipherScratch()
+    }
+
+    deinit { forget() }
+
+    /// Makes sure that there is a session of this generation. Call it inside the gate.
+    func prepare(_ live: TokenService.Live) throws(CryptokiError) {
+        guard generation != live.generation || session == nil else { return }
+        forget()
+        session = try live.module.openSession(live.slot, readWrite: false)
+        generation = live.generation
+    }
+
+    /// Opens another session in place of one that turned out to be dead.
+    func reopen(_ live: TokenService.Live) throws(CryptokiError) {
+        forget()
+        try prepare(live)
+    }
+
+    /// Runs `body` with the session. Not reentrant: between two calls other requests may use it.
+    func use<R, E: Error>(_ body: (inout Session, inout CipherScratch) throws(E) -> R) throws(E) -> R? {
+        guard session != nil else { return nil }
+        return try body(&session!, &scratch)
+    }
+
+    // A session of an earlier generation ended with C_Finalize; closing it now could close another one of the same number. That of
+    // the present generation ends with the module at the latest, and a worker lives as long as the process.
+    private func forget() {
+        if let old = session.take() { old.forget() }
+        generation = 0
+    }
+}

@@ -1,0 +1,46 @@
+import ArgumentParser
+import ClavigerClient
+
+/// What every command takes.
+struct GlobalOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The daemon's socket (default: $CLAVIGER_SOCKET, then \(ClientOptions.defaultSocketPath)).", valueName: "path"))
+    var socket: String?
+
+    @Flag(help: "Print JSON, errors too.")
+    var json = false
+
+    @Option(help: ArgumentHelp("How long to wait for the daemon in all.", valueName: "seconds"))
+    var timeout: Double = 10
+
+    func validate() throws {
+        guard timeout >= 0.001, timeout <= 3600 else { throw ValidationError("--timeout is from 0.001 to 3600 seconds") }
+        if let socket, socket.isEmpty { throw ValidationError("--socket needs a path") }
+    }
+
+    // A person waits: a daemon that is not there is reported after a tenth of a second, not after the library's 1.6.
+    private static let retries = 4
+
+    /// The options for the client library.
+    var clientOptions: ClientOptions {
+        let nanoseconds = Int64(timeout * 1_000_000_000)
+        return ClientOptions(socketPath: socket, deadline: .nanoseconds(nanoseconds), retries: GlobalOptions.retries)
+    }
+
+    /// Asks the daemon; what goes wrong is thrown as a failure that names `key`.
+    func ask<R: ~Copyable>(key: String? = nil, _ body: (Client) throws(ClientError) -> R) throws(CommandFailure) -> R {
+        let client = Client(clientOptions)
+        defer { client.close() }
+        do throws(ClientError) {
+            return try body(client)
+        } catch {
+            throw CommandFailure(error, key: key)
+        }
+    }
+
+    /// Prints the result: the one for programs or the one for people.
+    func print(_ value: some Encodable, orText text: @autoclosure () -> String) {
+        StandardOutput.print(json ? JSON.encode(value) : text())
+    }
+}

@@ -1,0 +1,37 @@
+import Testing
+
+@testable import ClavigerCore
+
+@Suite struct ReloadTests {
+    /// For every key a value that is not its default, and whether a running daemon takes it over.
+    private static let changes: [(key: String, value: String, reloads: Bool)] = [
+        ("state-directory", "\"/x\"", false), ("module.path", "\"/x\"", false), ("module.initialize-arguments", "\"x\"", false),
+        ("module.environment", "{ A = \"x\" }", false), ("module.storage-path", "\"/x\"", false),
+        ("module.storage-format", "\"softhsm2-file\"", false), ("module.software-token", "true", false),
+        ("token.uri", "\"pkcs11:token=other\"", false), ("token.pin-file", "\"/x\"", false),
+        ("token.pin-credential", "\"x\"", false),
+        ("socket.path", "\"/x\"", false), ("socket.group", "\"x\"", false), ("socket.backlog", "1", false),
+        ("socket.max-connections", "1", true), ("unlock.group", "\"x\"", false), ("workers.count", "1", false),
+        ("workers.queue", "1", true), ("requests.default-deadline-ms", "1", true), ("requests.max-deadline-ms", "60001", true),
+        ("requests.idle-frame-timeout-ms", "100", true), ("log.level", "\"debug\"", true),
+    ]
+
+    @Test func everyKeyIsClassified() throws {
+        #expect(Self.changes.map(\.key) == Configuration.keys)
+        for change in Self.changes {
+            let path = change.key == "module.storage-format" ? "module.storage-path = \"/y\"\n" : ""
+            let old = try parsed(path + minimal)
+            let new = try parsed(path + file(change.key, change.value))
+            let difference = new.reloadDifference(from: old)
+            #expect(difference.effective == (change.reloads ? [change.key] : []))
+            #expect(difference.needsRestart == (change.reloads ? [] : [change.key]))
+            #expect(!difference.isEmpty)
+            #expect(old.reloaded(with: new) == (change.reloads ? new : old))
+        }
+    }
+
+    @Test func theSameFileChangesNothing() throws {
+        let configuration = try parsed(minimal)
+        #expect(configuration.reloadDifference(from: configuration).isEmpty)
+    }
+}
