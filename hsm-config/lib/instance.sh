@@ -66,10 +66,11 @@ END
 }
 
 # process_start PID: when the process started, in clock ticks since boot (field 22 of proc_pid_stat(5)); fails when it is gone or a
-# zombie. The command name before it may contain anything, so fields are counted behind its closing parenthesis.
+# zombie. The command name before it may contain anything, so fields are counted behind its closing parenthesis. (cat and not $(<...):
+# bash 5.2 ends the shell when the latter finds no file under `set -e`, even in a condition.)
 process_start() {
     local stat fields
-    { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
+    stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
     read -ra fields <<<"${stat##*) }"
     [ "${fields[0]}" != Z ] || return 1
     printf '%s\n' "${fields[19]}"
