@@ -56,7 +56,7 @@ let package = Package(
             name: "ClavigerAdmin", dependencies: ["ClavigerCore", "Cryptoki", "SecureMemory", "CLinux"], swiftSettings: strict),
         .executableTarget(
             name: "clavigerd",
-            dependencies: ["ClavigerServer", "ClavigerCore", "CLinux", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["ClavigerServer", "ClavigerCore", "ClavigerWire", "CLinux", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict, linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])]),
         .executableTarget(
             name: "claviger",

@@ -4,7 +4,7 @@ import Synchronization
 
 /// A POSIX thread of the server. All of the server's threads are made here: named, and with every signal blocked, so that signals
 /// reach the thread that waits for them.
-final class ServerThread: Sendable {
+package final class ServerThread: Sendable {
     private let handle: pthread_t
     private let end: End
 
@@ -12,7 +12,7 @@ final class ServerThread: Sendable {
     var isFinished: Bool { end.isReached.load(ordering: .acquiring) }
 
     /// Starts `body` on a new thread. `name` has at most 15 bytes.
-    init(name: String, _ body: @escaping @Sendable () -> Void) throws(ServerError) {
+    package init(name: String, _ body: @escaping @Sendable () -> Void) throws(ServerError) {
         let end = End()
         let start = Start(name: name, end: end, body: body)
         let argument = Unmanaged.passRetained(start)
@@ -32,7 +32,7 @@ final class ServerThread: Sendable {
     }
 
     /// Waits for the thread's end. To be called once, or ``abandon()`` instead.
-    func join() { pthread_join(handle, nil) }
+    package func join() { pthread_join(handle, nil) }
 
     /// Leaves the thread to itself: it is stuck in a call that may never return.
     func abandon() { pthread_detach(handle) }

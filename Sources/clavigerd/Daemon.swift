@@ -1,6 +1,7 @@
 import CLinux
 import ClavigerCore
 import ClavigerServer
+import ClavigerWire
 import Glibc
 import Logging
 

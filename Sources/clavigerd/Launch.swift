@@ -71,7 +71,7 @@ enum Launch {
         umask(0o077)
         _ = linux_set_undumpable()
         var none = rlimit(rlim_cur: 0, rlim_max: 0)
-        setrlimit(__rlimit_resource_t(__RLIMIT_CORE.rawValue), &none)
+        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
         signal(SIGPIPE, SIG_IGN)
     }
 

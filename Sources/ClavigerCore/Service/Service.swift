@@ -6,7 +6,7 @@ import Synchronization
 
 /// The service: what requests mean. Every opcode passes its one choke point, `ServiceWorker.handle`: authorise, act, record.
 package final class Service: RequestHandler {
-    let token: TokenService
+    package let token: TokenService
     let snapshots: SnapshotBox
     let store: Store
     let log: Logger
