@@ -53,7 +53,12 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "ClavigerClient", dependencies: ["ClavigerWire", "SecureMemory", "CLinux"], swiftSettings: strict),
         .target(
-            name: "ClavigerAdmin", dependencies: ["ClavigerCore", "Cryptoki", "SecureMemory", "CLinux"], swiftSettings: strict),
+            name: "ClavigerAdmin",
+            dependencies: [
+                "ClavigerCore", "ClavigerWire", "Cryptoki", "SecureMemory", "CLinux",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
         .executableTarget(
             name: "clavigerd",
             dependencies: ["ClavigerServer", "ClavigerCore", "ClavigerWire", "CLinux", .product(name: "Logging", package: "swift-log")],

@@ -1,5 +1,7 @@
 import ArgumentParser
+import CLinux
 import ClavigerClient
+import ClavigerCore
 
 /// What every command takes.
 struct GlobalOptions: ParsableArguments {
@@ -42,5 +44,25 @@ struct GlobalOptions: ParsableArguments {
     /// Prints the result: the one for programs or the one for people.
     func print(_ value: some Encodable, orText text: @autoclosure () -> String) {
         StandardOutput.print(json ? JSON.encode(value) : text())
+    }
+}
+
+/// What commands take that work on the token without the daemon.
+struct ConfigurationOption: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The daemon's configuration (default: $CLAVIGER_CONFIG, then \(Configuration.defaultPath)).", valueName: "file"))
+    var config: String?
+
+    /// Loads it and sets the module's environment. Call it before the first thread.
+    func load() throws(CommandFailure) -> Configuration {
+        let named = linux_secure_getenv("CLAVIGER_CONFIG").map { String(cString: $0) }
+        do throws(ConfigurationError) {
+            let configuration = try Configuration.load(path: config ?? named ?? Configuration.defaultPath)
+            try configuration.applyEnvironment()
+            return configuration
+        } catch {
+            throw .failed("\(error)", "correct the configuration, or name another one with --config")
+        }
     }
 }

@@ -19,7 +19,11 @@ package final class Service: RequestHandler {
     package static let version = "0.1.0"
 
     /// Sets the service up without touching the token.
-    package init(configuration: Configuration, log: Logger) throws(TokenService.SetUpError) {
+    ///
+    /// - Parameter records: whether requests that change nothing are recorded, as far as the log level lets them.
+    package init(
+        configuration: Configuration, log: Logger, records: Bool = true
+    ) throws(TokenService.SetUpError) {
         let store = try mapping(TokenService.SetUpError.store) { () throws(StoreError) in
             try Store(directory: configuration.stateDirectory, create: false)
         }
@@ -31,7 +35,7 @@ package final class Service: RequestHandler {
         authoriser = Authoriser(
             ownUser: geteuid(), serviceGroup: configuration.socket.group.flatMap { GroupLookup.number($0) },
             unlockGroup: configuration.unlock.group.flatMap { GroupLookup.number($0) })
-        recordsKeyUse = Atomic(configuration.log.level <= .info)
+        recordsKeyUse = Atomic(records && configuration.log.level <= .info)
     }
 
     /// The figures of the server, for the status reply; known once it runs.

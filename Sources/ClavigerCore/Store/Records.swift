@@ -12,6 +12,19 @@ package struct InstanceRecord: Equatable, Sendable {
     package var tokenSerial: String
     /// Whether `token init` has finished.
     package var isComplete: Bool
+
+    package init(
+        id: InstanceID, created: UInt64, tokenLabel: String, tokenManufacturer: String, tokenModel: String, tokenSerial: String,
+        isComplete: Bool
+    ) {
+        self.id = id
+        self.created = created
+        self.tokenLabel = tokenLabel
+        self.tokenManufacturer = tokenManufacturer
+        self.tokenModel = tokenModel
+        self.tokenSerial = tokenSerial
+        self.isComplete = isComplete
+    }
 }
 
 /// What proves that an object is the key it is taken for: something only this key can open.
@@ -31,6 +44,13 @@ package struct InstanceKeyRecord: Equatable, Sendable {
     package var version: UInt32
     package var created: UInt64
     package var knownAnswer: KnownAnswer
+
+    package init(role: KeyRole, version: UInt32, created: UInt64, knownAnswer: KnownAnswer) {
+        self.role = role
+        self.version = version
+        self.created = created
+        self.knownAnswer = knownAnswer
+    }
 }
 
 /// A key as stored.

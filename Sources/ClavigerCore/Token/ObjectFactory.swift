@@ -53,6 +53,56 @@ package struct ObjectFactory: Sendable {
         }
     }
 
+    /// The object of this name that an earlier run left behind, if it is exactly as ordered, or else a new one; and its known answer.
+    ///
+    /// - Returns: the known answer; `KnownAnswer.none` for keys that do not encrypt.
+    package func findOrMake(
+        _ name: ObjectName, session: inout Session, scratch: inout CipherScratch
+    ) throws(ObjectFailure) -> KnownAnswer {
+        let handle: ObjectHandle
+        if let left = try existing(name, session: &session) {
+            handle = left
+        } else {
+            handle = try make(name, session: &session)
+        }
+        switch name.role {
+        case .mac, .audit, .authentication: return .none
+        case .cipher, .canary, .vault: return try proof(name, handle, session: &session, scratch: &scratch)
+        }
+    }
+
+    /// The one object of this name that is exactly as ordered and whole on the disk; nil when there is none or more than one.
+    package func existing(_ name: ObjectName, session: inout Session) throws(ObjectFailure) -> ObjectHandle? {
+        let template = ObjectTemplate(name, instance: instance)
+        let found = try mapping(ObjectFailure.token) { () throws(CryptokiError) -> ObjectHandle? in
+            let found = try session.findObjects(
+                matching: [.objectClass(template.objectClass), .bool(.token, true), .id(name.objectID)], limit: 2)
+            guard found.count == 1 else { return nil }
+            return try template.difference(of: found[0], session: &session) == nil ? found[0] : nil
+        }
+        guard let found, let files else { return found }
+        let isWhole = try mapping({ (error: FileError) in ObjectFailure.storage(error.description) }) {
+            () throws(FileError) in try files.secure(try files.objects())
+        }
+        return isWhole ? found : nil
+    }
+
+    /// Makes a key's known answer, and proves that the key opens it: one that cannot open what it has just sealed would lose every
+    /// DEK given to it.
+    package func proof(
+        _ name: ObjectName, _ handle: ObjectHandle, session: inout Session, scratch: inout CipherScratch
+    ) throws(ObjectFailure) -> KnownAnswer {
+        let answer = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
+            try KnownAnswerProof.make(for: name, key: handle, session: &session, scratch: &scratch)
+        }
+        let holds = try mapping({ (_: OpenFailure) in ObjectFailure.attributes("it cannot open what it sealed") }) {
+            () throws(OpenFailure) in
+            try KnownAnswerProof.holds(answer, for: name, key: handle, session: &session, scratch: &scratch)
+        }
+        guard holds else { throw .attributes("it cannot open what it sealed") }
+        return answer
+    }
+
     private func generate(
         _ template: ObjectTemplate, session: inout Session
     ) throws(ObjectFailure) -> (ObjectHandle, ObjectHandle?) {

@@ -56,6 +56,15 @@ package struct TokenFiles: Sendable {
         }
     }
 
+    /// Makes the token files themselves durable, after the token was initialised or a PIN set.
+    package func syncTokens() throws(FileError) {
+        for token in try tokenDirectories() {
+            try Files.sync(storage + "/" + token + "/" + TokenFiles.tokenFile)
+            try Files.syncDirectory(storage + "/" + token)
+        }
+        try Files.syncDirectory(storage)
+    }
+
     /// Destroys the copies: they hold the token's key under the PIN that was valid then. Called with every change of a PIN.
     package func destroyCopies() throws(FileError) {
         guard Files.status(copies) != nil else { return }

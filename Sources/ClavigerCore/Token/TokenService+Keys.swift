@@ -29,13 +29,13 @@ extension TokenService {
     /// Makes a change, or returns the answer that it had the first time. Call it inside `enter`.
     func perform(_ change: Change) throws(Refusal) -> KeyRecord {
         let outcome = try manage { (session, scratch) throws(Refusal) -> KeyRecord in
-            let intent = try begin(change)
+            let (intent, isResumed) = try begin(change)
             if intent.state == .done {
                 return try mapping({ (_: Refusal) in Refusal(.internalError) }) { () throws(Refusal) in
                     try KeyRecord.decode(intent.reply.span.bytes)
                 }
             }
-            return try carryOut(intent, &session, &scratch)
+            return try carryOut(intent, isResumed: isResumed, &session, &scratch)
         }
         guard let outcome else { throw Refusal(.tokenUnavailable, retryAfter: 1_000) }
         return outcome
@@ -46,14 +46,14 @@ extension TokenService {
         return Refusal(.storeUnavailable, retryAfter: 1_000)
     }
 
-    private func begin(_ change: Change) throws(Refusal) -> Intent {
+    private func begin(_ change: Change) throws(Refusal) -> (Intent, isResumed: Bool) {
         let digest = SHA256.digest(change.body.span.bytes)
         let earlier = try mapping(refuse) { () throws(StoreError) in try store.intent(change.operation) }
         if let earlier {
             guard earlier.uid == change.uid, earlier.opcode == change.opcode, earlier.bodyDigest == digest else {
                 throw Refusal(.operationConflict)
             }
-            if earlier.state != .failed { return earlier }
+            if earlier.state != .failed { return (earlier, true) }
         }
         var intent = Intent(
             operation: change.operation, uid: change.uid, opcode: change.opcode, bodyDigest: digest,
@@ -74,22 +74,23 @@ extension TokenService {
         let horizon = intent.created > TokenService.operationMemory ? intent.created - TokenService.operationMemory : 0
         let begun = intent
         try mapping(refuse) { () throws(StoreError) in try store.begin(begun, forgetBefore: horizon) }
-        return intent
+        return (intent, false)
     }
 
     private func carryOut(
-        _ intent: Intent, _ session: inout Session, _ scratch: inout CipherScratch
+        _ intent: Intent, isResumed: Bool, _ session: inout Session, _ scratch: inout CipherScratch
     ) throws(Refusal) -> KeyRecord {
         let name = ObjectName(key: intent.key, version: intent.version, role: .cipher)
         let handle: ObjectHandle
         let answer: KnownAnswer
         do throws(ObjectFailure) {
-            if let made = try existing(name, &session) {
+            // Looking for an object costs time with the number of objects, so only who may have made it before looks.
+            if isResumed, let made = try factory.existing(name, session: &session) {
                 handle = made
             } else {
                 handle = try factory.make(name, session: &session)
             }
-            answer = try proof(name, handle, &session, &scratch)
+            answer = try factory.proof(name, handle, session: &session, scratch: &scratch)
         } catch {
             log.error("key version not made", metadata: intent.metadata.merging(["error": "\(error)"]) { old, _ in old })
             switch error {
@@ -106,32 +107,6 @@ extension TokenService {
         let record = try mapping(refuse) { () throws(StoreError) in try complete(intent, knownAnswer: answer) }
         publish(intent, record, handle, answer)
         return record
-    }
-
-    /// The object of an intent whose first attempt ended without an answer.
-    private func existing(_ name: ObjectName, _ session: inout Session) throws(ObjectFailure) -> ObjectHandle? {
-        try mapping(ObjectFailure.token) { () throws(CryptokiError) -> ObjectHandle? in
-            let found = try session.findObjects(
-                matching: [.objectClass(.secretKey), .bool(.token, true), .id(name.objectID)], limit: 2)
-            guard found.count == 1 else { return nil }
-            let template = ObjectTemplate(name, instance: instance.id)
-            return try template.difference(of: found[0], session: &session) == nil ? found[0] : nil
-        }
-    }
-
-    private func proof(
-        _ name: ObjectName, _ handle: ObjectHandle, _ session: inout Session, _ scratch: inout CipherScratch
-    ) throws(ObjectFailure) -> KnownAnswer {
-        let answer = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
-            try KnownAnswerProof.make(for: name, key: handle, session: &session, scratch: &scratch)
-        }
-        // Verified after wrapping: a key that cannot open what it has just sealed would lose every DEK given to it.
-        let holds = try mapping({ (_: OpenFailure) in ObjectFailure.attributes("it cannot open what it sealed") }) {
-            () throws(OpenFailure) in
-            try KnownAnswerProof.holds(answer, for: name, key: handle, session: &session, scratch: &scratch)
-        }
-        guard holds else { throw .attributes("it cannot open what it sealed") }
-        return answer
     }
 
     /// Writes the end of a change: the version, the key and the answer, all or nothing.

@@ -11,9 +11,13 @@ struct BenchCommand: ParsableCommand {
             a request to its answer, so it grows with the depth. The data key is 32 bytes. Without --key a key named 'bench' is \
             used, and created if there is none; every wrap counts towards the key's limit of 2^32.
 
+            With --direct the same work is done in this process, without daemon and socket, --connections threads at once: the \
+            difference is what the daemon costs. The daemon must be stopped meanwhile.
+
             Examples:
               claviger bench --connections 1 --depth 1
               claviger bench --connections 8 --depth 16 --seconds 5 --json
+              claviger bench --direct --connections 2 --config /etc/claviger/claviger.toml
 
             JSON: connections, depth, key, measurements: operation, requests, refused (counts by code), seconds, perSecond, \
             latencyMicroseconds: p50, p90, p99, max.
@@ -31,6 +35,10 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "The key to use, by name or id.")
     var key: String?
 
+    @Flag(help: "Use the token in this process, without the daemon.")
+    var direct = false
+
+    @OptionGroup var configurationOption: ConfigurationOption
     @OptionGroup var options: GlobalOptions
 
     private static let keyName = "bench"
@@ -43,6 +51,7 @@ struct BenchCommand: ParsableCommand {
     }
 
     func run() throws {
+        if direct { return try runDirect() }
         let record = try benchKey()
         let dek = try lockedMemory(Limits.defaultGenerated)
         let envelope = try options.ask(key: record.name) { (client) throws(ClientError) in
@@ -60,6 +69,13 @@ struct BenchCommand: ParsableCommand {
         ]
         let document = Document(
             connections: connections, depth: depth, key: record.id.description, measurements: measurements)
+        options.print(document, orText: BenchCommand.text(measurements))
+    }
+
+    private func runDirect() throws(CommandFailure) {
+        let load = DirectLoad(threads: connections, seconds: seconds)
+        let (id, measurements) = try load.run(try configurationOption.load(), keyName: key ?? BenchCommand.keyName)
+        let document = Document(connections: connections, depth: 1, key: id.description, measurements: measurements)
         options.print(document, orText: BenchCommand.text(measurements))
     }
 

@@ -46,6 +46,19 @@ enum PIN {
         return try read(file, path)
     }
 
+    /// Reads it from a systemd credential of this process.
+    static func credential(_ name: String) throws(CommandFailure) -> SecretBytes {
+        guard let directory = getenv("CREDENTIALS_DIRECTORY"), !name.contains("/"), !name.isEmpty else {
+            throw .failed(
+                "no credential '\(name)' was passed", "run it by systemd, as in: systemd-run -P -p LoadCredential=\(name):FILE ...")
+        }
+        let path = String(cString: directory) + "/" + name
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { throw .failed("cannot read \(path): \(systemError(errno))") }
+        defer { close(file) }
+        return try read(file, path)
+    }
+
     /// Reads it from stdin.
     static func standardInput() throws(CommandFailure) -> SecretBytes { try read(STDIN_FILENO, "stdin") }
 

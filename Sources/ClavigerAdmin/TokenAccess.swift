@@ -1,0 +1,52 @@
+import ClavigerCore
+import Cryptoki
+import Glibc
+
+/// The token in the hands of an admin command: locks held, module loaded and initialised. Nobody else is at work meanwhile.
+struct TokenAccess: ~Copyable {
+    let configuration: Configuration
+    let module: Module
+    let uri: TokenURI
+    let files: TokenFiles?
+    /// Token files that were empty or damaged and have been put back.
+    let restored: [String]
+    private let stateLock: HolderLock
+    private let storageLock: HolderLock?
+
+    /// Takes the locks and the module.
+    ///
+    /// - Parameter holder: how to name this process to who comes second.
+    init(_ configuration: Configuration, holder: String) throws(AdminError) {
+        let uri = try explain(AdminError.cryptoki) { () throws(CryptokiError) in try TokenURI(configuration.token.uri) }
+        guard let path = configuration.module.path ?? uri.modulePath else {
+            throw .setUp(TokenService.SetUpError.noModule.description)
+        }
+        let directory = configuration.stateDirectory
+        let stateLock = try explain(AdminError.lock) { () throws(HolderLock.Failure) in
+            try HolderLock(path: directory + "/" + TokenService.stateLockName, holder: holder)
+        }
+        var storageLock: HolderLock?
+        var files: TokenFiles?
+        if let storage = configuration.module.storagePath {
+            storageLock = try explain(AdminError.lock) { () throws(HolderLock.Failure) in
+                try HolderLock(path: storage + "/" + TokenService.storageLockName, holder: holder)
+            }
+            if configuration.module.storageFormat != nil { files = TokenFiles(storage: storage, stateDirectory: directory) }
+        }
+        let restored = try explain(AdminError.file) { () throws(FileError) in try files?.restore() ?? [] }
+        let module = try explain(AdminError.cryptoki) { () throws(CryptokiError) in
+            let module = try Module(path: path)
+            try module.initialize(reserved: configuration.module.initializeArguments)
+            return module
+        }
+        self.configuration = configuration
+        self.uri = uri
+        self.module = module
+        self.files = files
+        self.restored = restored
+        self.stateLock = stateLock
+        self.storageLock = storageLock
+    }
+
+    deinit { try? module.finalize() }
+}

@@ -1,0 +1,357 @@
+import ClavigerCore
+import ClavigerWire
+import Cryptoki
+import Glibc
+import SecureMemory
+
+/// `claviger token init`: makes or adopts a token and sets an instance up on it.
+///
+/// Every step looks first whether it has been done, and is durable before the next: a kill anywhere is resumed by the next run, and
+/// a run on a whole instance changes nothing.
+package struct TokenInit: ~Copyable {
+    /// What the admin decides; PINs come in locked memory and from nowhere else.
+    package struct Request: ~Copyable {
+        /// nil: adopt with the PIN that is known, or generate.
+        package var userPIN: SecretBytes?
+        /// nil: generate where one is needed.
+        package var securityOfficerPIN: SecretBytes?
+        /// Whether short PINs are accepted on a software token.
+        package var allowsWeakPIN = false
+        /// Where a generated SO PIN is written; nil hands it to `showSecurityOfficerPIN`.
+        package var securityOfficerPINFile: String?
+
+        package init() {}
+    }
+
+    /// What was done.
+    package struct Outcome: Sendable, Equatable {
+        package var instance: InstanceID
+        package var label: String
+        package var serial: String
+        /// False when everything was there already.
+        package var hasChanged: Bool
+        /// What was done, a line each.
+        package var steps: [String]
+        /// Where the user PIN was written.
+        package var userPINFile: String?
+        /// Where the SO PIN was written.
+        package var securityOfficerPINFile: String?
+    }
+
+    private let access: TokenAccess
+    private let pending: PendingPINs
+    private var request: Request
+    private var steps: [String] = []
+    private let report: (String) -> Void
+    private let show: (String, UnsafeRawBufferPointer) -> Void
+    private var userPINFile: String?
+
+    /// Takes the locks and loads the module.
+    ///
+    /// - Parameters:
+    ///   - report: called with each step as it is done.
+    ///   - show: called once with a generated PIN that has no file to go to, and its name.
+    package init(
+        configuration: Configuration, request: consuming Request, report: @escaping (String) -> Void,
+        show: @escaping (String, UnsafeRawBufferPointer) -> Void
+    ) throws(AdminError) {
+        let directory = configuration.stateDirectory
+        try explain(AdminError.file) { () throws(FileError) in
+            try Files.makeDirectory(directory)
+            if let storage = configuration.module.storagePath { try Files.makeDirectory(storage) }
+        }
+        access = try TokenAccess(configuration, holder: "claviger token init")
+        pending = PendingPINs(stateDirectory: directory)
+        self.request = request
+        self.report = report
+        self.show = show
+    }
+
+    /// Does what is still to be done.
+    package consuming func run() throws(AdminError) -> Outcome {
+        for path in access.restored { note("restored \(path) from its copy") }
+        let store = try explain(AdminError.store) { () throws(StoreError) in
+            try Store(directory: access.configuration.stateDirectory, create: true)
+        }
+        let existing = try explain(AdminError.store) { () throws(StoreError) in try store.instance() }
+        if let existing, existing.isComplete {
+            let (_, info) = try find(existing)
+            guard info != nil else {
+                throw .token("instance \(existing.id) is bound to serial \(existing.tokenSerial), which is not there")
+            }
+            try handOver()
+            return outcome(existing, hasChanged: !steps.isEmpty)
+        }
+        let (slot, info) = try prepareToken(existing)
+        var session = try logIn(slot, info)
+        let instance = try record(existing, info, store)
+        try makeInstanceKeys(instance, store, &session)
+        try explain(AdminError.store) { () throws(StoreError) in try store.completeInstance() }
+        note("instance \(instance.id) is bound to token '\(info.label)', serial \(info.serial)")
+        try handOver()
+        return outcome(instance, hasChanged: true)
+    }
+
+    private mutating func note(_ step: String) {
+        steps.append(step)
+        report(step)
+    }
+
+    private func outcome(_ instance: InstanceRecord, hasChanged: Bool) -> Outcome {
+        Outcome(
+            instance: instance.id, label: instance.tokenLabel, serial: instance.tokenSerial, hasChanged: hasChanged, steps: steps,
+            userPINFile: userPINFile, securityOfficerPINFile: request.securityOfficerPINFile)
+    }
+
+    // MARK: the token
+
+    /// The token that the configuration names and, once there is one, the instance is bound to.
+    private func find(_ instance: InstanceRecord?) throws(AdminError) -> (SlotID?, TokenInfo?) {
+        let uri = access.uri
+        let module = access.module
+        let found = try explain(AdminError.cryptoki) { () throws(CryptokiError) -> [(SlotID, TokenInfo)] in
+            var found: [(SlotID, TokenInfo)] = []
+            for slot in try module.slots(withToken: true) {
+                let info = try module.tokenInfo(slot)
+                guard info.flags.contains(.initialized), uri.matches(info, in: slot) else { continue }
+                if let instance, info.serial != instance.tokenSerial { continue }
+                found.append((slot, info))
+            }
+            return found
+        }
+        guard found.count <= 1 else {
+            let serials = found.map(\.1.serial).joined(separator: ", ")
+            throw .token("token.uri names \(found.count) tokens, of serials \(serials): add ;serial=... to it")
+        }
+        return (found.first?.0, found.first?.1)
+    }
+
+    /// An initialised token whose user PIN is set: found, or made so.
+    private mutating func prepareToken(_ instance: InstanceRecord?) throws(AdminError) -> (SlotID, TokenInfo) {
+        var (slot, info) = try find(instance)
+        if slot == nil {
+            if let instance {
+                throw .token("instance \(instance.id) is bound to serial \(instance.tokenSerial), which is not there")
+            }
+            try initialize()
+            (slot, info) = try find(nil)
+        }
+        guard let slot, let info else { throw .token("the token was initialised but is not found again") }
+        if !info.flags.contains(.userPINInitialized) {
+            try setUserPIN(slot, info)
+            return (slot, try explain(AdminError.cryptoki) { () throws(CryptokiError) in try access.module.tokenInfo(slot) })
+        }
+        return (slot, info)
+    }
+
+    private mutating func initialize() throws(AdminError) {
+        let uri = access.uri
+        let module = access.module
+        guard let label = uri.label else { throw .setUp("token.uri names no token label (token=...), so none can be made") }
+        guard uri.serial == nil else {
+            throw .token("there is no token of serial \(uri.serial ?? ""); leave the serial out of token.uri to make a new one")
+        }
+        let free = try explain(AdminError.cryptoki) { () throws(CryptokiError) -> (SlotID, TokenInfo)? in
+            for slot in try module.slots(withToken: true) {
+                let info = try module.tokenInfo(slot)
+                if !info.flags.contains(.initialized) { return (slot, info) }
+            }
+            return nil
+        }
+        guard let (slot, info) = free else {
+            throw .token("there is no token labelled '\(label)' and none that is not initialised yet")
+        }
+        let pin = try securityOfficerPIN(info)
+        try explain(AdminError.cryptoki) { () throws(CryptokiError) in
+            try module.initializeToken(slot, soPIN: pin.bytes, label: label)
+            // Slots are numbered anew after C_InitToken; a fresh initialisation shows them as every later process sees them.
+            try module.finalize()
+            try module.initialize(reserved: access.configuration.module.initializeArguments)
+        }
+        try syncFiles()
+        note("initialised token '\(label)'")
+    }
+
+    private mutating func setUserPIN(_ slot: SlotID, _ info: TokenInfo) throws(AdminError) {
+        let soPIN = try securityOfficerPIN(info)
+        let userPIN = try userPIN(info, mayGenerate: true)
+        let module = access.module
+        let files = access.files
+        // Copies of the token's file from before would bring the old PIN back.
+        try explain(AdminError.file) { () throws(FileError) in try files?.destroyCopies() }
+        try explain({ (error: CryptokiError) in
+            error.returnValue == .pinIncorrect
+                ? .pin("the token refused the SO PIN; give it with --so-pin-file or --so-pin-prompt") : .cryptoki(error)
+        }) { () throws(CryptokiError) in
+            var session = try module.openSession(slot, readWrite: true)
+            try session.login(.securityOfficer, pin: soPIN.bytes)
+            try session.initializePIN(userPIN.bytes)
+            try session.logout()
+        }
+        try syncFiles()
+        note("set the user PIN")
+    }
+
+    private func syncFiles() throws(AdminError) {
+        guard let files = access.files else { return }
+        try explain(AdminError.file) { () throws(FileError) in try files.syncTokens() }
+    }
+
+    private mutating func logIn(_ slot: SlotID, _ info: TokenInfo) throws(AdminError) -> Session {
+        let pin = try userPIN(info, mayGenerate: false)
+        let directory = access.configuration.stateDirectory
+        let files = access.files
+        let module = access.module
+        let warnings = LoginMarker.TokenWarnings(
+            countLow: info.flags.contains(.userPINCountLow), finalTry: info.flags.contains(.userPINFinalTry),
+            locked: info.flags.contains(.userPINLocked))
+        let previous = try explain(AdminError.file) { () throws(FileError) in try LoginMarker.read(directory) }
+        let decision = LoginMarker.next(
+            after: previous, source: PINSourceIdentity(name: "token init"), byOperator: true, warnings: warnings)
+        var marker: LoginMarker
+        switch decision {
+        case .refuse(let why): throw .pin(why)
+        case .attempt(let allowed): marker = allowed
+        }
+        let begun = marker
+        try explain(AdminError.file) { () throws(FileError) in
+            try files?.copy()
+            try begun.write(directory)
+        }
+        var session = try explain(AdminError.cryptoki) { () throws(CryptokiError) in
+            try module.openSession(slot, readWrite: true)
+        }
+        var failure: CryptokiError?
+        do throws(CryptokiError) { try session.login(.user, pin: pin.bytes) } catch { failure = error }
+        switch failure?.returnValue {
+        case nil: marker.result = failure == nil ? .accepted : .unjudged
+        case .pinIncorrect?, .pinLengthRange?, .pinInvalid?: marker.result = .refused
+        case .pinLocked?: marker.result = .locked
+        case .some: marker.result = .unjudged
+        }
+        let ended = marker
+        try explain(AdminError.file) { () throws(FileError) in
+            try ended.write(directory)
+            if ended.result == .accepted { try files?.copy() }
+        }
+        if let failure {
+            guard marker.result == .refused else { throw .cryptoki(failure) }
+            throw .pin("the token refused the user PIN; give the right one with --pin-file or --pin-prompt")
+        }
+        return session
+    }
+
+    // MARK: PINs
+
+    private mutating func securityOfficerPIN(_ info: TokenInfo) throws(AdminError) -> SecretBytes {
+        if let given = request.securityOfficerPIN.take() {
+            try PINRules.check(
+                given, name: "SO PIN", minimum: info.minimumPINLength, maximum: info.maximumPINLength,
+                isSoftware: access.configuration.module.softwareToken, allowsWeak: request.allowsWeakPIN)
+            let kept = try copy(given)
+            request.securityOfficerPIN = consume given
+            return kept
+        }
+        if let earlier = try pending.read(.securityOfficer) { return earlier }
+        guard !info.flags.contains(.initialized) else {
+            throw .pin("token '\(info.label)' has no user PIN yet: give its SO PIN with --so-pin-file or --so-pin-prompt")
+        }
+        let made = try PINRules.generate(maximum: info.maximumPINLength)
+        try pending.write(.securityOfficer, made)
+        return made
+    }
+
+    private mutating func userPIN(_ info: TokenInfo, mayGenerate: Bool) throws(AdminError) -> SecretBytes {
+        if let given = request.userPIN.take() {
+            if mayGenerate {
+                try PINRules.check(
+                    given, name: "user PIN", minimum: info.minimumPINLength, maximum: info.maximumPINLength,
+                    isSoftware: access.configuration.module.softwareToken, allowsWeak: request.allowsWeakPIN)
+            }
+            let kept = try copy(given)
+            request.userPIN = consume given
+            return kept
+        }
+        if let earlier = try pending.read(.user) { return earlier }
+        if let source = access.configuration.token.pin, TokenInit.exists(source) {
+            let known = try explain(AdminError.file) { () throws(FileError) in try PINReader.read(source) }
+            return try copy(known.pin)
+        }
+        guard mayGenerate else {
+            throw .pin("token '\(info.label)' has a user PIN already: give it with --pin-file, --pin-prompt or --pin-credential")
+        }
+        let made = try PINRules.generate(maximum: info.maximumPINLength)
+        try pending.write(.user, made)
+        return made
+    }
+
+    private static func exists(_ source: Configuration.PINSource) -> Bool {
+        switch source {
+        case .file(let path): Files.status(path) != nil
+        case .credential: getenv("CREDENTIALS_DIRECTORY") != nil
+        }
+    }
+
+    private func copy(_ pin: borrowing SecretBytes) throws(AdminError) -> SecretBytes {
+        do throws(SecureMemoryError) { return try pin.prefix(pin.count) } catch {
+            throw .setUp("memory for a PIN cannot be locked: raise RLIMIT_MEMLOCK (ulimit -l)")
+        }
+    }
+
+    /// Gives generated PINs to their owner, durably, and only then forgets them.
+    private mutating func handOver() throws(AdminError) {
+        if let pin = try pending.read(.user) {
+            if case .file(let path)? = access.configuration.token.pin {
+                let bytes = pin.bytes
+                try explain(AdminError.file) { () throws(FileError) in try Files.replace(path, with: bytes, mode: 0o400) }
+                userPINFile = path
+                note("wrote the user PIN to \(path)")
+            } else {
+                pin.withUnsafeBytes { show("user PIN", $0) }
+            }
+        }
+        if let pin = try pending.read(.securityOfficer) {
+            if let path = request.securityOfficerPINFile {
+                let bytes = pin.bytes
+                try explain(AdminError.file) { () throws(FileError) in try Files.replace(path, with: bytes, mode: 0o400) }
+                note("wrote the SO PIN to \(path): keep it elsewhere, it can reset the user PIN")
+            } else {
+                pin.withUnsafeBytes { show("SO PIN", $0) }
+            }
+        }
+        try pending.remove()
+    }
+
+    // MARK: the instance
+
+    private func record(
+        _ existing: InstanceRecord?, _ info: TokenInfo, _ store: Store
+    ) throws(AdminError) -> InstanceRecord {
+        if let existing { return existing }
+        let record = InstanceRecord(
+            id: RandomSource.identifier(), created: Clock.date(), tokenLabel: info.label, tokenManufacturer: info.manufacturer,
+            tokenModel: info.model, tokenSerial: info.serial, isComplete: false)
+        try explain(AdminError.store) { () throws(StoreError) in try store.insertInstance(record) }
+        return record
+    }
+
+    private mutating func makeInstanceKeys(
+        _ instance: InstanceRecord, _ store: Store, _ session: inout Session
+    ) throws(AdminError) {
+        let factory = ObjectFactory(instance: instance.id, files: access.files)
+        let known = try explain(AdminError.store) { () throws(StoreError) in try store.instanceKeys().map(\.role) }
+        let memory = { (_: SecureMemoryError) in AdminError.setUp("memory cannot be locked: raise RLIMIT_MEMLOCK (ulimit -l)") }
+        var scratch = try explain(memory) { () throws(SecureMemoryError) in try CipherScratch() }
+        for role in KeyRole.instanceRoles where !known.contains(role) {
+            let name = ObjectName(instance: instance.id, version: Limits.firstVersion, role: role)
+            let answer = try explain(AdminError.object) { () throws(ObjectFailure) in
+                try factory.findOrMake(name, session: &session, scratch: &scratch)
+            }
+            try explain(AdminError.store) { () throws(StoreError) in
+                try store.insertInstanceKey(
+                    InstanceKeyRecord(role: role, version: Limits.firstVersion, created: Clock.date(), knownAnswer: answer))
+            }
+            note("made the instance key '\(role.name)'")
+        }
+    }
+}
