@@ -3,9 +3,12 @@ public enum FrameWriter {
     /// Writes a request.
     ///
     /// - Parameters:
-    ///   - buffer: memory for the whole frame, owned and wiped by the caller.
-    ///   - source: what the message's ranges refer to.
+    ///   - message: the body.
+    ///   - opcode: the operation whose request the message is.
+    ///   - requestID: the client's number for it, which the answer repeats.
     ///   - deadline: in milliseconds from the reading of the frame; 0 for the server's default.
+    ///   - source: what the message's ranges refer to.
+    ///   - buffer: memory for the whole frame, owned and wiped by the caller.
     /// - Returns: the frame's length, nil when it does not fit the buffer.
     public static func request<Message: WireMessage>(
         _ message: Message, opcode: Opcode, requestID: UInt32, deadline: UInt32 = 0, source: RawSpan,
