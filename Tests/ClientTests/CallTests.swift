@@ -18,7 +18,7 @@ import Testing
         let key = KeyReference("payroll")
         let dek: [UInt8] = [1, 2, 3, 4]
         let wrapped = try client.wrap(key: key, plaintext: dek.span.bytes, context: ["tenant=7", ""])
-        #expect(wrapped == Wrapped(envelope: FakeCipher.envelope(dek), key: FakeCipher.key, version: 1))
+        #expect(wrapped.envelope == FakeCipher.envelope(dek) && wrapped.key == FakeCipher.key && wrapped.version == 1)
         let request = try #require(server.requests.last?.message(WrapRequest.self))
         let context = try #require(request.items.first?.context)
         let body = try #require(server.requests.last?.body)
