@@ -58,7 +58,7 @@ import Testing
         #expect(try await client.status().health.state == .degraded)
         #expect(try await client.whoami().uid == 1)
         #expect(try await client.tokenStatus().label == "lab")
-        let pin = try SecretBytes(copying: [0x31].span.bytes)
+        let pin = try lockedBytes([0x31])
         #expect(try await client.unlock(pin: pin).state == .ready)
         #expect(server.connections == 2)
     }

@@ -44,7 +44,7 @@ import Testing
         defer { server.stop() }
         var batch = try WrapBatch()
         for index in 0..<200 { try batch.add([UInt8](repeating: UInt8(index), count: 1_000).span.bytes, context: ["\(index)"]) }
-        try batch.add([0xff].span.bytes)
+        try batch.add(([0xff] as [UInt8]).span.bytes)
         try batch.generate(16)
         let reply = try client.wrap(key: "payroll".key, batch)
         #expect(reply.count == 202)
@@ -79,7 +79,7 @@ import Testing
         #expect(try client.whoami().groups == [4, 5])
         #expect(try client.tokenStatus().label == "lab")
         // The server runs as the caller's own user, so it is told the PIN.
-        let pin = try SecretBytes(copying: [0x31, 0x32].span.bytes)
+        let pin = try lockedBytes([0x31, 0x32])
         #expect(try client.unlock(pin: pin).state == .ready)
         let request = try #require(server.requests.last)
         let range = try #require(request.message(UnlockRequest.self)?.pin)
@@ -90,7 +90,7 @@ import Testing
         server.stop()
         let long = String(repeating: "x", count: Limits.maximumContextScalars + 1)
         #expect(throws: ClientError.refused(ServerRefusal(Refusal(.contextLimit)))) {
-            try client.wrap(key: "payroll".key, plaintext: [1].span.bytes, context: [long])
+            try client.wrap(key: "payroll".key, plaintext: ([1] as [UInt8]).span.bytes, context: [long])
         }
         let huge = [UInt8](repeating: 0, count: Limits.maximumFrameSize)
         #expect(throws: ClientError.refused(ServerRefusal(Refusal(.frameLength)))) {
@@ -98,6 +98,9 @@ import Testing
         }
     }
 }
+
+/// Locked memory with these bytes. A bare array literal's span would be one of Ints.
+func lockedBytes(_ bytes: [UInt8]) throws -> SecretBytes { try SecretBytes(copying: bytes.span.bytes) }
 
 extension String {
     var key: KeyReference { KeyReference(self) }

@@ -42,13 +42,14 @@ import Testing
         ["status", "--timeout", "4000"], ["status", "--socket", ""], ["wrap", "k", "--bytes", "15"],
         ["wrap", "k", "--bytes", "65"],
         ["wrap", "k", "--generate", "--in", "f"], ["wrap", "k", "--plaintext-out", "f"],
-        ["wrap", "k", "--generate", "--plaintext-out", "-"], ["unwrap", "--json"], ["unwrap", "--refresh"], ["unwrap", "--raw"],
+        ["wrap", "k", "--generate", "--plaintext-out", "-"], ["unwrap", "--refresh"], ["unwrap", "--raw"],
         ["unlock", "--pin-stdin", "--pin-file", "f"], ["bench", "--connections", "0"], ["bench", "--depth", "1001"],
     ])
     func wrongUsageIsStatusTwo(_ arguments: [String]) throws {
         let result = try run(arguments)
         #expect(result.status == 2)
         #expect(result.errors.hasPrefix("claviger: "))
+        // JSON takes stdout, and wants a file for the plaintext; the error is another, the status the same.
         let json = try run(arguments + ["--json"])
         #expect(json.status == 2)
         #expect(json.errors.hasPrefix(#"{"error":{"#))

@@ -73,7 +73,7 @@ import Testing
         defer { server.stop() }
         let client = Client(options(server))
         try client.ping()
-        let pin = try SecretBytes(copying: [0x31].span.bytes)
+        let pin = try lockedBytes([0x31])
         do throws(ClientError) {
             _ = try client.unlock(pin: pin)
             Issue.record("unlock succeeded without an answer")
@@ -89,7 +89,7 @@ import Testing
         let server = try TestServer(folder.folder.socket) { $0.refuse(Refusal(.tokenUnavailable, retryAfter: 1)) }
         defer { server.stop() }
         let client = Client(options(server))
-        let pin = try SecretBytes(copying: [0x31].span.bytes)
+        let pin = try lockedBytes([0x31])
         do throws(ClientError) {
             _ = try client.unlock(pin: pin)
             Issue.record("unlock succeeded")

@@ -19,7 +19,7 @@ import Testing
         let stranger = try Child(["/usr/bin/perl", "-e", script, folder.socket])
         #expect(stranger.line() == "ready")
         let client = Client(ClientOptions(socketPath: folder.socket))
-        let pin = try SecretBytes(copying: [0x31].span.bytes)
+        let pin = try lockedBytes([0x31])
         do throws(ClientError) {
             _ = try client.unlock(pin: pin)
             Issue.record("the stranger unlocked something")
