@@ -84,24 +84,9 @@ public struct BatchReply<Item: Sendable>: ~Copyable, Sendable {
     /// How many items there are.
     public var count: Int { results.count }
 
-    /// Calls `body` with the plaintext of an item; nil when the item has none: it was refused, or its plaintext was given.
-    public borrowing func withPlaintext<R: ~Copyable, E: Error>(
-        _ index: Int, _ body: (RawSpan) throws(E) -> R
-    ) throws(E) -> R? {
+    /// An item's plaintext; nil when the item has none: it was refused, or its plaintext was given.
+    public borrowing func plaintext(_ index: Int) -> Plaintext? {
         guard let range = plaintexts[index] else { return nil }
-        return try buffer.withSpan { (span) throws(E) -> R in try body(span.part(range)) }
-    }
-
-    /// A copy of an item's plaintext in locked memory of its own; nil as for `withPlaintext`.
-    public borrowing func plaintext(_ index: Int) throws(ClientError) -> SecretBytes? {
-        try withPlaintext(index) { (span) throws(ClientError) -> SecretBytes in try lockedCopy(span) }
-    }
-}
-
-func lockedCopy(_ bytes: RawSpan) throws(ClientError) -> SecretBytes {
-    do throws(SecureMemoryError) {
-        return try SecretBytes(copying: bytes)
-    } catch {
-        throw .secureMemory(error)
+        return Plaintext(buffer, range)
     }
 }

@@ -131,6 +131,9 @@ struct Terminal: ~Copyable {
         var shown: [UInt8] = []
         var part = [UInt8](repeating: 0, count: 4_096)
         while true {
+            // The bound only catches hangs.
+            var ready = pollfd(fd: file, events: Int16(POLLIN), revents: 0)
+            guard poll(&ready, 1, 60_000) > 0 else { return String(decoding: shown, as: UTF8.self) }
             let count = read(file, &part, part.count)
             guard count > 0 else { return String(decoding: shown, as: UTF8.self) }
             shown += part[..<count]
