@@ -84,7 +84,15 @@ public struct BatchReply<Item: Sendable>: ~Copyable, Sendable {
     /// How many items there are.
     public var count: Int { results.count }
 
-    /// An item's plaintext; nil when the item has none: it was refused, or its plaintext was given.
+    /// Calls `body` with the plaintext of an item; nil when the item has none: it was refused, or its plaintext was given.
+    public borrowing func withPlaintext<R: ~Copyable, E: Error>(
+        _ index: Int, _ body: (RawSpan) throws(E) -> R
+    ) throws(E) -> R? {
+        guard let range = plaintexts[index] else { return nil }
+        return try buffer.withSpan { (span) throws(E) -> R in try body(span.part(range)) }
+    }
+
+    /// An item's plaintext, to be kept beyond this value; nil as for `withPlaintext`.
     public borrowing func plaintext(_ index: Int) -> Plaintext? {
         guard let range = plaintexts[index] else { return nil }
         return Plaintext(buffer, range)

@@ -46,7 +46,7 @@ import Testing
         let items = try wrapped.results.map { SealedItem(try $0.get().envelope) }
         #expect(items.count == 60)
         let reply = try await client.unwrap(items, refresh: true)
-        #expect(reply.plaintext(59)?.bytes.array() == [UInt8](repeating: 3, count: 4_096))
+        #expect(reply.withPlaintext(59) { $0.array() } == [UInt8](repeating: 3, count: 4_096))
         #expect(try await client.rewrap(items).count == 60)
         #expect(try await client.createKey(name: "ledger").name == "ledger")
         #expect(try await client.allKeys().count == 6)

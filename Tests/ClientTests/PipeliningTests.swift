@@ -46,7 +46,7 @@ import Testing
                     let items = [SealedItem](repeating: SealedItem(envelope), count: 60)
                     let opened = try client.unwrap(items, refresh: true)
                     for index in 0..<60 {
-                        let plaintext = opened.plaintext(index)?.bytes.array()
+                        let plaintext = opened.withPlaintext(index) { $0.array() }
                         if plaintext != [UInt8](repeating: UInt8(thread), count: 4_000) {
                             wrong.add("thread \(thread), item \(index)")
                         }
