@@ -31,6 +31,15 @@ public final class AsyncClient: Sendable {
         return try frame.read { (frame) throws(ClientError) in try Replies.single(frame, Replies.wrapped) }
     }
 
+    /// Wraps `plaintext`, 1 to 4,096 bytes, under the newest version of `key`. It is copied to locked memory before the call
+    /// suspends.
+    public func wrap(
+        key: KeyReference, plaintext: RawSpan, context: [String] = []
+    ) async throws(ClientError) -> Wrapped {
+        let frame = try await call(Requests.wrap(key, plaintext, context))
+        return try frame.read { (frame) throws(ClientError) in try Replies.single(frame, Replies.wrapped) }
+    }
+
     /// Has the token make a DEK of `count` bytes, 16 to 64, and wraps it.
     public func generate(
         key: KeyReference, count: Int = Limits.defaultGenerated, context: [String] = []

@@ -92,16 +92,9 @@ public struct BatchReply<Item: Sendable>: ~Copyable, Sendable {
         return try buffer.withSpan { (span) throws(E) -> R in try body(span.part(range)) }
     }
 
-    /// A copy of an item's plaintext in locked memory of its own; nil as for `withPlaintext`.
-    public borrowing func plaintext(_ index: Int) throws(ClientError) -> SecretBytes? {
-        try withPlaintext(index) { (span) throws(ClientError) -> SecretBytes in try lockedCopy(span) }
-    }
-}
-
-func lockedCopy(_ bytes: RawSpan) throws(ClientError) -> SecretBytes {
-    do throws(SecureMemoryError) {
-        return try SecretBytes(copying: bytes)
-    } catch {
-        throw .secureMemory(error)
+    /// An item's plaintext, to be kept beyond this value; nil as for `withPlaintext`.
+    public borrowing func plaintext(_ index: Int) -> Plaintext? {
+        guard let range = plaintexts[index] else { return nil }
+        return Plaintext(buffer, range)
     }
 }

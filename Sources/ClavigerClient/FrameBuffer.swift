@@ -33,6 +33,11 @@ final class FrameBuffer: @unchecked Sendable {
         }
     }
 
+    /// The bytes of `range`, to be used no longer than the buffer is referenced.
+    func unsafeBytes(_ range: ByteRange) -> UnsafeRawBufferPointer {
+        block.memory.withUnsafeBytes { UnsafeRawBufferPointer(rebasing: $0[range.offset..<range.offset + range.count]) }
+    }
+
     /// Calls `body` with all bytes, to be written.
     func withMutableBytes<R, E: Error>(_ body: (UnsafeMutableRawBufferPointer) throws(E) -> R) throws(E) -> R {
         try block.memory.withUnsafeMutableBytes(body)

@@ -93,9 +93,9 @@ enum Replies {
         return Unwrapped(plaintext: try plaintext(item, frame), opened: opened)
     }
 
-    private static func plaintext(_ item: CipherItem, _ frame: ReplyFrame) throws(ClientError) -> SecretBytes {
+    private static func plaintext(_ item: CipherItem, _ frame: ReplyFrame) throws(ClientError) -> Plaintext {
         guard let range = item.plaintext else { throw .protocolViolation("an item of a reply lacks its plaintext") }
-        return try frame.buffer.withSpan { (span) throws(ClientError) -> SecretBytes in try lockedCopy(span.part(range)) }
+        return Plaintext(frame.buffer, range)
     }
 
     private static func refusal(of item: CipherItem) -> ServerRefusal? {

@@ -1,5 +1,4 @@
 import ClavigerWire
-import SecureMemory
 
 /// What wrap made.
 public struct Wrapped: Sendable, Equatable {
@@ -14,7 +13,7 @@ public struct Wrapped: Sendable, Equatable {
 /// What wrap made of a DEK that the token generated.
 public struct Generated: ~Copyable, Sendable {
     /// The DEK.
-    public let plaintext: SecretBytes
+    public let plaintext: Plaintext
     /// Its envelope.
     public let wrapped: Wrapped
 }
@@ -34,7 +33,7 @@ public struct Opened: Sendable, Equatable {
 /// What unwrap made.
 public struct Unwrapped: ~Copyable, Sendable {
     /// The plaintext.
-    public let plaintext: SecretBytes
+    public let plaintext: Plaintext
     /// What is said of the envelope.
     public let opened: Opened
 

@@ -17,6 +17,9 @@ enum CommandRunner {
         } catch let failure as CommandFailure {
             failure.print(asJSON: asJSON)
             return failure.exit.rawValue
+        } catch let code as ExitCode {
+            // The command has said all there is to say.
+            return code.rawValue
         } catch {
             return report(error, asJSON: asJSON)
         }

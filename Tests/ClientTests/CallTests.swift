@@ -18,7 +18,7 @@ import Testing
         let key = KeyReference("payroll")
         let dek: [UInt8] = [1, 2, 3, 4]
         let wrapped = try client.wrap(key: key, plaintext: dek.span.bytes, context: ["tenant=7", ""])
-        #expect(wrapped == Wrapped(envelope: FakeCipher.envelope(dek), key: FakeCipher.key, version: 1))
+        #expect(wrapped.envelope == FakeCipher.envelope(dek) && wrapped.key == FakeCipher.key && wrapped.version == 1)
         let request = try #require(server.requests.last?.message(WrapRequest.self))
         let context = try #require(request.items.first?.context)
         let body = try #require(server.requests.last?.body)
@@ -44,7 +44,7 @@ import Testing
         defer { server.stop() }
         var batch = try WrapBatch()
         for index in 0..<200 { try batch.add([UInt8](repeating: UInt8(index), count: 1_000).span.bytes, context: ["\(index)"]) }
-        try batch.add([0xff].span.bytes)
+        try batch.add(([0xff] as [UInt8]).span.bytes)
         try batch.generate(16)
         let reply = try client.wrap(key: "payroll".key, batch)
         #expect(reply.count == 202)
@@ -53,7 +53,8 @@ import Testing
         guard case .failure(let refusal) = reply.results[200] else { throw TestFailure("the refused item was not refused") }
         #expect(refusal.code == .plaintextSize)
         #expect(reply.withPlaintext(0) { $0.byteCount } == nil)
-        #expect(try reply.plaintext(201)?.count == 16)
+        let generated = reply.plaintext(201)?.count
+        #expect(generated == 16)
 
         let opened = try client.unwrap(envelopes.map { SealedItem($0) } + [SealedItem([1, 2, 3])])
         for index in 0..<200 {
@@ -79,7 +80,7 @@ import Testing
         #expect(try client.whoami().groups == [4, 5])
         #expect(try client.tokenStatus().label == "lab")
         // The server runs as the caller's own user, so it is told the PIN.
-        let pin = try SecretBytes(copying: [0x31, 0x32].span.bytes)
+        let pin = try lockedBytes([0x31, 0x32])
         #expect(try client.unlock(pin: pin).state == .ready)
         let request = try #require(server.requests.last)
         let range = try #require(request.message(UnlockRequest.self)?.pin)
@@ -90,7 +91,7 @@ import Testing
         server.stop()
         let long = String(repeating: "x", count: Limits.maximumContextScalars + 1)
         #expect(throws: ClientError.refused(ServerRefusal(Refusal(.contextLimit)))) {
-            try client.wrap(key: "payroll".key, plaintext: [1].span.bytes, context: [long])
+            try client.wrap(key: "payroll".key, plaintext: ([1] as [UInt8]).span.bytes, context: [long])
         }
         let huge = [UInt8](repeating: 0, count: Limits.maximumFrameSize)
         #expect(throws: ClientError.refused(ServerRefusal(Refusal(.frameLength)))) {
@@ -98,6 +99,9 @@ import Testing
         }
     }
 }
+
+/// Locked memory with these bytes. A bare array literal's span would be one of Ints.
+func lockedBytes(_ bytes: [UInt8]) throws -> SecretBytes { try SecretBytes(copying: bytes.span.bytes) }
 
 extension String {
     var key: KeyReference { KeyReference(self) }
