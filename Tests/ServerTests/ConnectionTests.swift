@@ -146,7 +146,7 @@ import Testing
         try TestServer.run(service: service) { server in
             let slow = try server.connect()
             let requests: UInt32 = 40
-            for id in 0..<requests { try slow.send(TestClient.frame(.unwrap, id: id, body: [1])) }
+            for id in 0..<requests { try slow.send(TestClient.frame(.keyList, id: id, body: [1])) }
             // Unread replies bound what is taken on: far fewer than all are answered before the peer reads.
             let other = try server.connect()
             for id in 0..<200 as Range<UInt32> { #expect(try other.ask(id: id).header.requestID == id) }
