@@ -66,9 +66,7 @@ extension Connection {
     func receive(
         _ state: inout ConnectionState, _ buffer: UnsafeMutableRawBufferPointer, _ pocket: inout ChunkChain
     ) -> TakenRequest? {
-        guard !isDropped, !state.isInputEnded, !state.isStarved, state.output.count < ServerLimits.unsentBound,
-            state.inFlight.count < ServerLimits.inFlightBound
-        else { return nil }
+        guard wantsInput(state) else { return nil }
         guard pocket.reserve(ServerLimits.chunkSize, for: .input) else {
             starve(&state)
             return nil
@@ -156,11 +154,14 @@ extension Connection {
         if state.inFlight.contains(header.requestID) {
             refusal = Refusal(.duplicateRequestID)
         } else if let opcode = Opcode(rawValue: header.opcode) {
+            let entry = InFlight(
+                connection: self, header: header, opcode: opcode,
+                deadline: core.settings.deadline(header.detail, from: MonotonicClock.now()),
+                expectedReply: RequestShape.expectedReply(frame, opcode: opcode, caller: caller))
             state.inFlight.append(header.requestID)
+            state.expected += entry.expectedReply
             core.counters.inFlightCount.add(1, ordering: .relaxed)
-            let deadline = core.settings.deadline(header.detail, from: MonotonicClock.now())
-            return TakenRequest(
-                entry: InFlight(connection: self, header: header, opcode: opcode, deadline: deadline), length: length)
+            return TakenRequest(entry: entry, length: length)
         } else {
             refusal = Refusal(.unknownOpcode)
         }

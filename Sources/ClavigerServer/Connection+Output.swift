@@ -7,15 +7,16 @@ import Synchronization
 extension Connection {
     /// Ends `entry` with `answer`, a whole frame. Only for who has claimed the entry.
     func finish(_ entry: InFlight, _ answer: UnsafeRawBufferPointer) {
+        core.counters.requestCount.add(1, ordering: .relaxed)
         state.withLock { state in
             if let index = state.inFlight.firstIndex(of: entry.header.requestID) {
                 state.inFlight.swapAt(index, state.inFlight.count - 1)
                 state.inFlight.removeLast()
+                state.expected -= entry.expectedReply
             }
             emit(&state, answer)
             settle(&state)
         }
-        core.counters.requestCount.add(1, ordering: .relaxed)
         core.counters.inFlightCount.subtract(1, ordering: .relaxed)
     }
 

@@ -13,6 +13,8 @@ struct ConnectionState: ~Copyable, Sendable {
     var output: ChunkChain
     /// The ids of requests in flight; few, so that a search beats a table.
     var inFlight: [UInt32] = []
+    /// Bytes that the replies to them may have, together.
+    var expected = 0
     /// What epoll was last told to wait for; nil after an event, until it is told again.
     var armed: Interest?
     /// In the ready queue.
@@ -146,13 +148,18 @@ final class Connection: Sendable {
         core.table.remove(token)
     }
 
+    /// Whether another request may be taken now.
+    func wantsInput(_ state: borrowing ConnectionState) -> Bool {
+        !isDropped && !state.isInputEnded && !state.isStarved && state.output.count < ServerLimits.unsentBound
+            && state.output.count + state.expected < ServerLimits.expectedBound
+            && state.inFlight.count < ServerLimits.inFlightBound
+    }
+
     /// Decides from the state what happens next: the end, the ready queue, or what epoll waits for. To be called after every change.
     func settle(_ state: inout ConnectionState) {
         if isDropped { return }
         if state.isInputEnded, state.inFlight.isEmpty, state.output.isEmpty { return drop(&state, "done") }
-        let wantsInput =
-            !state.isInputEnded && !state.isStarved && state.output.count < ServerLimits.unsentBound
-            && state.inFlight.count < ServerLimits.inFlightBound
+        let wantsInput = wantsInput(state)
         if wantsInput, !state.isReady, !state.stash.isEmpty, holdsFrame(state) {
             state.isReady = true
             core.ready.push(token)

@@ -76,6 +76,9 @@ final class Crew: Sendable {
         return left
     }
 
+    /// How many threads could stand in now.
+    var spareCount: Int { state.withLock { $0.spares.count } }
+
     /// Whether all buffers are zero. For tests, while no worker is busy.
     var isWiped: Bool { state.withLock { $0.arenas.allSatisfy(\.isWiped) } }
 

@@ -8,13 +8,16 @@ final class InFlight: Sendable {
     let opcode: Opcode
     /// CLOCK_MONOTONIC, in nanoseconds.
     let deadline: UInt64
+    /// About how many bytes the reply has at most.
+    let expectedReply: Int
     private let isAnswered = Atomic(false)
 
-    init(connection: Connection, header: FrameHeader, opcode: Opcode, deadline: UInt64) {
+    init(connection: Connection, header: FrameHeader, opcode: Opcode, deadline: UInt64, expectedReply: Int) {
         self.connection = connection
         self.header = header
         self.opcode = opcode
         self.deadline = deadline
+        self.expectedReply = expectedReply
     }
 
     /// Makes the calling thread the one that answers; false when another was first.

@@ -4,7 +4,7 @@ import Synchronization
 /// A request that waits for a worker, its frame in chunks of the pool.
 final class QueuedRequest: Sendable {
     let entry: InFlight
-    /// Whether it may be let in between the items of another (see ``GuestRule``).
+    /// Whether it may be let in between the items of another (see ``RequestShape``).
     let isGuest: Bool
     private let frame: Mutex<ChunkChain>
 

@@ -59,7 +59,7 @@ struct ReservedWorker {
         var isQueued = false
         if chain.reserve(taken.length, for: .input) {
             chain.append(frame)
-            let request = QueuedRequest(entry: entry, isGuest: GuestRule.admits(frame, opcode: entry.opcode), frame: chain)
+            let request = QueuedRequest(entry: entry, isGuest: RequestShape.isGuest(frame, opcode: entry.opcode), frame: chain)
             isQueued = core.queue.push(request, limit: core.settings.queue.load(ordering: .relaxed))
         }
         worker.arena.request.wipe(taken.length)

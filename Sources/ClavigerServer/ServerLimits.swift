@@ -44,8 +44,11 @@ package enum ServerLimits {
 
     /// Bytes of unsent replies past which no more is read from the connection.
     static let unsentBound = 64 << 10
-    /// Bytes of unsent replies past which the connection is given up: one greatest reply on top of what is tolerated.
-    static let unsentMaximum = unsentBound + Limits.maximumReplySize
+    /// Bytes of unsent and expected replies past which no more is read from the connection: a peer may have many small requests in
+    /// flight, or one or two that make large replies.
+    static let expectedBound = unsentBound + Limits.maximumReplySize
+    /// Bytes of unsent replies past which the connection is given up: what was read before the bound was passed may add one reply.
+    static let unsentMaximum = expectedBound + Limits.maximumReplySize
     /// Requests in flight past which no more is read from the connection.
     static let inFlightBound = 256
     /// Descriptors that connections leave to the rest of the process: a token library that gets EMFILE can believe its keys gone.

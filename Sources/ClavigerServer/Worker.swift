@@ -94,7 +94,7 @@ final class Worker {
     func perform(_ taken: TakenRequest) {
         let entry = taken.entry
         let frame = UnsafeRawBufferPointer(arena.request.prefix(taken.length))
-        let room = GuestRule.replyRoom(frame, opcode: entry.opcode, available: arena.reply.bytes.count)
+        let room = RequestShape.replyRoom(frame, opcode: entry.opcode, available: arena.reply.bytes.count)
         post.work.withLock { $0.request = entry }
         perform(entry, frame, arena.reply, room, self) { post.work.withLock { $0.request = nil } }
         arena.request.wipe(taken.length)

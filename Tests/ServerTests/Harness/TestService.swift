@@ -17,7 +17,7 @@ struct TestRequest {
 enum TestAnswer {
     /// The request's body.
     case echo
-    /// A body of so many bytes of `fill`.
+    /// A body of so many bytes of `fill`; large ones only for requests that the reserved worker never does.
     case filler(Int, UInt8)
     /// These bytes as the body.
     case body([UInt8])

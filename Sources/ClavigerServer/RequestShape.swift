@@ -1,19 +1,35 @@
+import ClavigerCore
 import ClavigerWire
 
-/// Which requests may be let in between the items of a batch: those that need little time and little memory.
-enum GuestRule {
-    /// Whether `frame`, a whole frame of `opcode`, is small: a token request of at most one item that fits a guest's buffer.
+/// What can be told of a request without decoding it. Nothing is checked here: whoever does the request refuses what is malformed.
+enum RequestShape {
+    /// Whether `frame`, a whole frame of `opcode`, may be let in between the items of a batch: a token request of at most one item that
+    /// fits a guest's buffer.
     ///
     /// Its reply then fits ``ServerLimits/smallReply``, as `RequestWorker.handle` promises. The frame's length alone says nothing of
     /// the kind: 256 items that each ask for a new DEK take 4 KiB, and their reply 70 KiB.
-    static func admits(_ frame: UnsafeRawBufferPointer, opcode: Opcode) -> Bool {
+    static func isGuest(_ frame: UnsafeRawBufferPointer, opcode: Opcode) -> Bool {
         frame.count <= ServerLimits.guestFrame && carriesItems(opcode) && (items(frame) ?? .max) <= 1
     }
 
     /// How many bytes the reply to `frame` may take of a buffer of `available`.
     static func replyRoom(_ frame: UnsafeRawBufferPointer, opcode: Opcode, available: Int) -> Int {
         // Small requests get a small buffer, because the whole of it is wiped after a refusal.
-        admits(frame, opcode: opcode) ? min(available, ServerLimits.smallReply) : available
+        isGuest(frame, opcode: opcode) ? min(available, ServerLimits.smallReply) : available
+    }
+
+    /// About how many bytes the reply to `frame` has at most.
+    static func expectedReply(_ frame: UnsafeRawBufferPointer, opcode: Opcode, caller: Caller) -> Int {
+        switch opcode {
+        case .ping, .health, .status, .unlock, .tokenStatus, .keyCreate, .keyShow, .keyRotate: 4_096
+        // A group is a list item of 14 bytes.
+        case .whoami: 4_096 + caller.groups.count * 14
+        case .keyList, .keyVersions: Limits.maximumReplySize
+        case .wrap, .unwrap, .rewrap:
+            // An item's numbers, key and a generated DEK, or its message, stay below 512 bytes; what it was given comes back at most
+            // twice, opened and made anew. A body in which no items are found is refused.
+            min(Limits.maximumReplySize, 512 + 2 * frame.count + min(items(frame) ?? 1, Limits.maximumItems) * 512)
+        }
     }
 
     private static func carriesItems(_ opcode: Opcode) -> Bool {
@@ -24,8 +40,7 @@ enum GuestRule {
         }
     }
 
-    /// The count that the list in field 2 (the items of wrap, unwrap and rewrap) begins with; nil when it cannot be found. Nothing is
-    /// checked here: whoever does the request refuses what is malformed.
+    /// The count that the list in field 2 (the items of wrap, unwrap and rewrap) begins with; nil when it cannot be found.
     private static func items(_ frame: UnsafeRawBufferPointer) -> Int? {
         var position = Limits.headerLength
         while frame.count - position >= 6 {
