@@ -89,16 +89,17 @@ instance_pid() {
 }
 
 # instance_start DIR BIN [WRAPPER...]: starts the daemon in a session of its own, so that a terminal's interrupt reaches only its
-# user, and waits until it answers. Fails with the end of its log when it does not.
+# user, and waits until it can work with the token. Fails with the end of its log when it ends, or cannot within the patience.
 instance_start() {
-    local dir=$1 bin=$2 pid start deadline
+    local dir=$1 bin=$2 pid start deadline said=''
     shift 2
     setsid "$@" "$bin/clavigerd" --config "$dir/claviger.toml" </dev/null >>"$dir/clavigerd.log" 2>&1 3>&- &
     pid=$!
     start=$(process_start "$pid") || start=gone
     printf '%s %s %s\n' "$(</proc/sys/kernel/random/boot_id)" "$pid" "$start" >"$dir/clavigerd.pid"
     deadline=$((SECONDS + instance_patience))
-    until [ -S "$dir/claviger.sock" ] && "$bin/claviger" status --socket "$dir/claviger.sock" >/dev/null 2>&1; do
+    until [ -S "$dir/claviger.sock" ] && said=$("$bin/claviger" status --json --socket "$dir/claviger.sock" 2>&1) &&
+        grep -Eq '"state" *: *"ready"' <<<"$said"; do
         if ! process_start "$pid" >/dev/null; then
             wait "$pid" 2>/dev/null || true
             tail -n 20 "$dir/clavigerd.log" >&2
@@ -107,7 +108,7 @@ instance_start() {
         fi
         if [ $SECONDS -ge $deadline ]; then
             tail -n 20 "$dir/clavigerd.log" >&2
-            fail "the daemon (process $pid) does not answer on $dir/claviger.sock after $instance_patience s; its log is above"
+            fail "the daemon (process $pid) is not ready after $instance_patience s; its log is above; its status: ${said:-no answer}"
         fi
         sleep 0.02
     done
