@@ -1,9 +1,7 @@
-import Synchronization
-
 /// The connection that a client's calls share; made when it is first needed and whenever the last one has failed.
 final class ConnectionSlot: Sendable {
     let path: String
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let prepare: @Sendable (Connection) throws(ClientError) -> Void
 
     private struct State {

@@ -1,6 +1,5 @@
 import ClavigerWire
 import SecureMemory
-import Synchronization
 
 /// Locked memory for one frame, wiped and given back to the pool when the last reference goes.
 ///
@@ -75,7 +74,7 @@ final class FramePool: Sendable {
     /// One item's frame fits the first with a DEK of usual size, and the second with the largest plaintext and context.
     private static let classes: [(size: Int, kept: Int)] = [(4 << 10, 64), (16 << 10, 16), (64 << 10, 2)]
 
-    private let blocks = Mutex<[[MemoryBlock]]>(Array(repeating: [], count: FramePool.classes.count))
+    private let blocks = Locked<[[MemoryBlock]]>(Array(repeating: [], count: FramePool.classes.count))
 
     func take(_ capacity: Int) throws(SecureMemoryError) -> MemoryBlock {
         guard let index = FramePool.classes.firstIndex(where: { capacity <= $0.size }) else { return try MemoryBlock(capacity) }
