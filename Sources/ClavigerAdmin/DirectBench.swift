@@ -24,9 +24,8 @@ package final class DirectBench: Sendable {
                 path: configuration.stateDirectory + "/" + TokenService.stateLockName, holder: "claviger bench --direct")
         }
         stateLock = LockBox(lock)
-        var log = Logger(label: "claviger") { _ in LineLogHandler(level: .error) }
-        log.logLevel = .error
-        let quiet = log
+        LineLogHandler.setLevel(.error)
+        let quiet = Logger(label: "claviger") { _ in LineLogHandler() }
         service = try explain({ (error: TokenService.SetUpError) in .setUp(error.description) }) {
             () throws(TokenService.SetUpError) in
             try Service(configuration: configuration, log: quiet, records: false)

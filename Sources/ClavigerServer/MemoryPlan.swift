@@ -1,3 +1,4 @@
+import ClavigerCore
 import Glibc
 import SecureMemory
 
@@ -48,7 +49,7 @@ package struct MemoryPlan: Sendable, Equatable {
     private static func pool(_ workers: Int, _ chunks: Int) -> Int { chunks + workers + ServerLimits.spareWorkers + 1 }
 
     private static func arenas(_ workers: Int) -> Int {
-        Arena.size(.token) * (workers + ServerLimits.spareWorkers) + Arena.size(.reserved)
+        (Arena.size(.token) + Service.lockedBytesPerWorker) * (workers + ServerLimits.spareWorkers) + Arena.size(.reserved)
     }
 
     private static func least(_ workers: Int) -> Int {

@@ -113,8 +113,8 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
         case .keyCreate:
             OpcodeEntry(
                 name: "key-create", summary: "Creates a root key in the token.", permission: .createKeys,
-                retry: .withOperationID, isManagement: true, usesToken: true, request: Schema.keyCreateRequest,
-                reply: Schema.keyReply)
+                retry: .withOperationID, isManagement: true, usesToken: true,
+                recorded: ["name", "operation"], request: Schema.keyCreateRequest, reply: Schema.keyReply)
         case .keyList:
             OpcodeEntry(
                 name: "key-list", summary: "Lists keys by creation time, a page at a time.", permission: .readKeys,
@@ -133,7 +133,8 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
             OpcodeEntry(
                 name: "key-rotate", summary: "Gives a root key a new version, under which it wraps from then on.",
                 permission: .rotateKeys, retry: .withOperationID, isManagement: true, usesToken: true,
-                keyStates: [.active, .deactivated], request: Schema.keyRotateRequest, reply: Schema.keyReply)
+                keyStates: [.active, .deactivated], recorded: ["operation"], request: Schema.keyRotateRequest,
+                reply: Schema.keyReply)
         }
     }
 }
@@ -154,6 +155,8 @@ public struct OpcodeEntry: Sendable {
     public var usesToken: Bool = false
     /// The states that the key named must be in; empty when no key is used.
     public var keyStates: [KeyState] = []
+    /// The fields of the request that are recorded, by name, beside caller, key, version and outcome. Never what holds a secret.
+    public var recorded: [String] = []
     /// The fields of the request's body, by ascending tag.
     public let request: [FieldEntry]
     /// The fields of the reply's body, by ascending tag.

@@ -22,8 +22,8 @@ final class Daemon {
     init(configuration: Configuration, path: String) {
         self.configuration = configuration
         self.path = path
-        let level = Daemon.level(configuration.log.level)
-        LoggingSystem.bootstrap { _ in LineLogHandler(level: level) }
+        LineLogHandler.setLevel(configuration.log.level.level)
+        LoggingSystem.bootstrap { _ in LineLogHandler() }
         log = Logger(label: "claviger")
     }
 
@@ -119,6 +119,7 @@ final class Daemon {
             configuration = configuration.reloaded(with: fresh)
             server.reload(configuration)
             service.reload(configuration)
+            LineLogHandler.setLevel(configuration.log.level.level)
             log.notice(
                 "configuration reloaded",
                 metadata: [
@@ -149,15 +150,5 @@ final class Daemon {
     @Sendable private static func restart(_ reason: String) {
         LogLine.write(.error, "must be restarted: \(reason)")
         _exit(restartStatus)
-    }
-
-    private static func level(_ level: Configuration.LogLevel) -> Logger.Level {
-        switch level {
-        case .debug: .debug
-        case .info: .info
-        case .notice: .notice
-        case .warning: .warning
-        case .error: .error
-        }
     }
 }

@@ -41,6 +41,7 @@ enum Launch {
             case _: return misuse("there is no argument '\(argument)'")
             }
         }
+        silenceCrashReports(arguments)
         harden()
         let configuration: Configuration
         do throws(ConfigurationError) {
@@ -64,6 +65,20 @@ enum Launch {
         for problem in problems { say("clavigerd: \(path): \(problem)\n", to: STDERR_FILENO) }
         if problems.isEmpty { say("\(path): the configuration is sound\n", to: STDOUT_FILENO) }
         return problems.isEmpty ? 0 : 1
+    }
+
+    /// Starts this program anew without the runtime's crash reports, which would print registers and the memory that they point to.
+    /// The runtime reads its setting once, before main, so it must stand in the environment. Same process, so sockets passed and
+    /// the service manager's idea of us stay.
+    private static func silenceCrashReports(_ arguments: [String]) {
+        let name = "SWIFT_BACKTRACE"
+        guard getenv(name) == nil else { return }
+        setenv(name, "enable=no", 1)
+        var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
+        words.append(nil)
+        execv("/proc/self/exe", words)
+        // Only a failure comes back; the daemon is safe enough without: it is not dumpable, and its secrets are in locked memory.
+        for word in words { free(word) }
     }
 
     /// No core dump, no tracing by the same user, no file for others, no death by a closed socket.

@@ -6,6 +6,15 @@ struct RequestRecord {
     /// The keys used and how often, or the key changed.
     var uses: [Use: Int] = [:]
 
+    /// Fields of the request that the opcode table names for the record.
+    private var fields: [(name: String, value: String)] = []
+
+    /// Notes a field of the request.
+    mutating func note(field name: String, _ value: String) {
+        precondition(request.opcode.entry.recorded.contains(name), "field \(name) is not in the opcode table's record")
+        fields.append((name, value))
+    }
+
     struct Use: Hashable {
         var key: KeyID?
         var version: UInt32?
@@ -27,6 +36,7 @@ struct RequestRecord {
         text += " uid=\(caller.uid) gid=\(caller.gid) pid=\(caller.pid)"
         if let unit = caller.unit { text += " unit=\(LogLine.quoted(unit))" }
         text += " request=\(request.header.requestID)"
+        for field in fields { text += " \(field.name)=\(LogLine.quoted(field.value))" }
         for (use, count) in uses.sorted(by: { RequestRecord.order($0.key) < RequestRecord.order($1.key) }) {
             text += " item=\(use.key.map { "\($0)" } ?? "-"):\(use.version.map { "\($0)" } ?? "-")"
             text += ":\(use.code?.name ?? "success"):\(count)"

@@ -7,6 +7,8 @@ extension ServiceWorker {
         _ body: UnsafeRawBufferPointer, _ request: IncomingRequest, _ answer: Answer, _ record: inout RequestRecord
     ) throws(Refusal) -> Int {
         let message = try KeyCreateRequest.decode(body.bytes)
+        record.note(field: "name", message.name)
+        record.note(field: "operation", "\(message.operation)")
         let change = TokenService.Change(
             operation: message.operation, uid: request.caller.uid, opcode: .keyCreate, body: Array(body),
             target: .create(name: message.name))
@@ -19,6 +21,7 @@ extension ServiceWorker {
         _ body: UnsafeRawBufferPointer, _ request: IncomingRequest, _ answer: Answer, _ record: inout RequestRecord
     ) throws(Refusal) -> Int {
         let message = try KeyRotateRequest.decode(body.bytes)
+        record.note(field: "operation", "\(message.operation)")
         let key = try withToken { (snapshot, _) throws(Refusal) in
             let target = try snapshot.resolve(message.key)
             let change = TokenService.Change(

@@ -50,7 +50,8 @@ enum PIN {
     static func credential(_ name: String) throws(CommandFailure) -> SecretBytes {
         guard let directory = getenv("CREDENTIALS_DIRECTORY"), !name.contains("/"), !name.isEmpty else {
             throw .failed(
-                "no credential '\(name)' was passed", "run it by systemd, as in: systemd-run -P -p LoadCredential=\(name):FILE ...")
+                "no credential '\(name)' was passed",
+                "run it by systemd, as in: systemd-run -P -p LoadCredential=\(name):FILE ...")
         }
         let path = String(cString: directory) + "/" + name
         let file = open(path, O_RDONLY | O_CLOEXEC)
