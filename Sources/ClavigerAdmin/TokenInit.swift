@@ -273,7 +273,7 @@ package struct TokenInit: ~Copyable {
             return kept
         }
         if let earlier = try pending.read(.user) { return earlier }
-        if let source = access.configuration.token.pin, TokenInit.exists(source) {
+        if let source = access.configuration.token.pin, PINReader.isThere(source) {
             let known = try explain(AdminError.file) { () throws(FileError) in try PINReader.read(source) }
             return try copy(known.pin)
         }
@@ -283,13 +283,6 @@ package struct TokenInit: ~Copyable {
         let made = try PINRules.generate(maximum: info.maximumPINLength)
         try pending.write(.user, made)
         return made
-    }
-
-    private static func exists(_ source: Configuration.PINSource) -> Bool {
-        switch source {
-        case .file(let path): Files.status(path) != nil
-        case .credential: getenv("CREDENTIALS_DIRECTORY") != nil
-        }
     }
 
     private func copy(_ pin: borrowing SecretBytes) throws(AdminError) -> SecretBytes {

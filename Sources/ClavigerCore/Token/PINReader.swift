@@ -40,6 +40,23 @@ package enum PINReader {
         }
     }
 
+    /// Whether there is anything at a source; what is wrong with it shows when it is read.
+    package static func isThere(_ source: Configuration.PINSource) -> Bool {
+        switch source {
+        case .file(let path): Files.status(path) != nil || errno != ENOENT
+        case .credential(let name):
+            getenv("CREDENTIALS_DIRECTORY").map { Files.status(String(cString: $0) + "/" + name) != nil } ?? false
+        }
+    }
+
+    /// How a source is called in messages.
+    package static func name(_ source: Configuration.PINSource) -> String {
+        switch source {
+        case .file(let path): path
+        case .credential(let name): "credential \(name)"
+        }
+    }
+
     /// What identifies a source, without reading it.
     package static func identity(_ source: Configuration.PINSource) throws(FileError) -> PINSourceIdentity {
         switch source {

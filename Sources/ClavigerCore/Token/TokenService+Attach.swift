@@ -24,6 +24,10 @@ extension TokenService {
             supervision.withLock { $0.attached() }
             log.notice("token ready", metadata: ["generation": "\(snapshots.current.generation)", "unusable": "\(faulty)"])
         case .some(let failure):
+            // Nobody is served, so nobody needs to be logged in. What the token says of itself can still be asked.
+            management.withLock { management in
+                if let anchor = management.anchor.take() { try? anchor.close() }
+            }
             setStatus(failure.state, failure.description)
             if supervision.withLock({ $0.failed(now: Clock.monotonic()) }) {
                 log.error("token not ready", metadata: ["state": "\(failure.state.name)", "reason": "\(failure)"])
@@ -113,6 +117,9 @@ extension TokenService {
         // It succeeded before, so only the token's own warnings stand against it.
         if let known = retained.withLock({ $0.take() }) { return known }
         guard let configured = configuration.token.pin else { throw .sealed("waiting for the PIN: run 'claviger unlock'") }
+        guard PINReader.isThere(configured) else {
+            throw .sealed("there is no PIN at \(PINReader.name(configured)): put it there and restart, or run 'claviger unlock'")
+        }
         let asOperatorMatter = { (error: FileError) in TokenFailure.needsOperator(error.description) }
         let identity = try mapping(asOperatorMatter) { () throws(FileError) in try PINReader.identity(configured) }
         // Decided before the PIN is read: one that may not be tried is not even taken into memory.
