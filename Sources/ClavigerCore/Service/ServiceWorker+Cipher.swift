@@ -47,11 +47,12 @@ extension ServiceWorker {
                     let isStale = target.envelope.version < target.key.current.number
                     let refreshes = isStale && mayRefresh && Opcode.wrap.entry.keyStates.contains(target.key.state)
                     try open(target, item, context, session, body) { plaintext throws(Refusal) in
+                        // What cannot be refreshed is still unwrapped; the reply says that it is stale.
+                        let fresh = refreshes ? try? reseal(plaintext, context, target.key, session) : nil
                         writer.u32(1, 0)
                         writer.id(3, target.key.id)
                         writer.u32(4, target.envelope.version)
-                        if refreshes {
-                            let fresh = try reseal(plaintext, context, target.key, session)
+                        if let fresh {
                             writer.bytes(5, fresh)
                             writer.u32(6, target.key.current.number)
                         }
