@@ -173,7 +173,10 @@ extension ServiceWorker {
         _ input: SuiteGCM.Input, _ context: [UInt8], _ key: KeyEntry, _ session: TokenSession
     ) throws(Refusal) -> [UInt8] {
         let version = key.current
-        guard let handle = version.handle else { throw Refusal(.keyUnavailable, retryAfter: 5_000) }
+        guard let handle = version.handle else {
+            service.token.wantRefind()
+            throw Refusal(.keyUnavailable, retryAfter: 5_000)
+        }
         let isDue = try version.counter.take { (reserved) throws(Refusal) in
             try mapping({ (_: StoreError) in Refusal(.storeUnavailable, retryAfter: 1_000) }) { () throws(StoreError) in
                 try service.store.reserveWraps(key.id, version.number, upTo: reserved)
@@ -210,7 +213,10 @@ extension ServiceWorker {
         guard let version = target.key.version(target.envelope.version), version.suite == target.envelope.suite else {
             throw Refusal(.decryptionFailed)
         }
-        guard let handle = version.handle else { throw Refusal(.keyUnavailable, retryAfter: 5_000) }
+        guard let handle = version.handle else {
+            service.token.wantRefind()
+            throw Refusal(.keyUnavailable, retryAfter: 5_000)
+        }
         let header = Envelope.header(suite: version.suite, keyID: target.key.id, version: version.number)
         var refused: Refusal?
         var count = 0
