@@ -78,7 +78,13 @@ let package = Package(
         .testTarget(name: "CryptokiTests", dependencies: ["Cryptoki", "Support", "COpenSSL"], swiftSettings: strict),
         .testTarget(name: "ConfigurationTests", dependencies: ["ClavigerCore", "Support"], swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["ClavigerWire", "Support"], swiftSettings: strict),
-        .testTarget(name: "CoreTests", dependencies: ["ClavigerCore", "Support", "COpenSSL"], swiftSettings: strict),
+        .testTarget(
+            name: "CoreTests",
+            dependencies: [
+                "ClavigerCore", "ClavigerAdmin", "ClavigerWire", "Cryptoki", "SecureMemory", "CSQLite", "COpenSSL", "Support",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "ServerTests",
             dependencies: [
