@@ -19,20 +19,21 @@ import Testing
         init(sealed: Bool = false) throws {
             var settings = DaemonHarness.Settings()
             settings.isOpen = true
-            settings.socketLines = ["group = \(AccessTests.serviceGroup)"]
-            settings.tables = ["[unlock]", "group = \(AccessTests.unlockGroup)"]
-            settings.hasPINFile = !sealed
+            settings.socketLines = ["group = \"\(AccessTests.serviceGroup)\""]
+            settings.tables = ["[unlock]", "group = \"\(AccessTests.unlockGroup)\""]
             daemon = try DaemonHarness.running(settings)
             // The checkout may lie where other users cannot go.
             program = daemon.directory + "/claviger"
             let copied = try Child.run("/bin/cp", [try Programs.path("claviger"), program], directory: daemon.directory)
             #expect(copied.status == 0)
             chmod(program, 0o755)
-            if !sealed {
-                #expect(try daemon.claviger("key", "create", "shared").status == 0)
-                try writeFile(daemon.directory + "/dek", "0123456789abcdef")
-                #expect(try daemon.shell("claviger wrap shared < dek > dek.clv").status == 0)
-            }
+            #expect(try daemon.claviger("key", "create", "shared").status == 0)
+            try writeFile(daemon.directory + "/dek", "0123456789abcdef")
+            #expect(try daemon.shell("claviger wrap shared < dek > dek.clv").status == 0)
+            guard sealed else { return }
+            settings.hasPINFile = false
+            try daemon.configure(settings)
+            try daemon.restart()
         }
 
         /// Runs the command line as the stranger in these groups.

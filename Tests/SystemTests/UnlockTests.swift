@@ -41,7 +41,7 @@ import Testing
         let health = try daemon.health
         #expect(health.state == .needsOperator && health.reason.contains("claviger unlock"), "\(health.reason)")
         #expect(String(decoding: try readFile(daemon.loginMarker), as: UTF8.self).contains("result=refused"))
-        #expect(try daemon.claviger("token", "status", "--json").text.contains("user-pin-count-low"))
+        #expect(try daemon.claviger("token", "status", "--json").text.contains("user-count-low"))
         let client = daemon.client()
         #expect(refusal { () throws(ClientError) in try client.createKey(name: "early") } == .needsOperator)
 
