@@ -93,7 +93,10 @@ let package = Package(
             dependencies: ["ClavigerClient", "ClavigerWire", "SecureMemory", "CLinux", "Support", "claviger"],
             swiftSettings: strict),
         .testTarget(
-            name: "SystemTests", dependencies: ["ClavigerClient", "ClavigerWire", "Support", "clavigerd", "claviger"],
+            name: "SystemTests",
+            dependencies: [
+                "ClavigerClient", "ClavigerCore", "ClavigerWire", "Cryptoki", "CCryptoki", "Support", "clavigerd", "claviger",
+            ],
             exclude: ["Systemd", "protocol_client.py"], swiftSettings: strict),
     ],
     cxxLanguageStandard: .cxx17
