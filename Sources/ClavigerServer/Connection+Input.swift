@@ -68,10 +68,14 @@ extension Connection {
     ) -> TakenRequest? {
         guard wantsInput(state) else { return nil }
         guard pocket.reserve(ServerLimits.chunkSize, for: .input) else {
-            starve(&state)
+            starve(&state, ServerLimits.chunkSize)
             return nil
         }
-        return state.stash.isEmpty ? receiveIntoBuffer(&state, buffer, &pocket) : receiveIntoStash(&state, buffer)
+        let before = state.stash.count
+        let taken =
+            before == 0 ? receiveIntoBuffer(&state, buffer, &pocket) : receiveIntoStash(&state, buffer)
+        if state.stash.count != before { state.lastInput = MonotonicClock.now() }
+        return taken
     }
 
     // The usual way: one read brings a whole frame, and what is beyond it fits one chunk.
@@ -91,7 +95,7 @@ extension Connection {
             // The room for all of a large frame is taken before its rest is read: frames begun without could block each other.
             if length > ServerLimits.chunkSize {
                 guard state.stash.reserve(length, for: .input) else {
-                    starve(&state)
+                    starve(&state, length)
                     break
                 }
                 loop: while count < length {
@@ -138,7 +142,7 @@ extension Connection {
                 return accept(&state, buffer, needed)
             }
             guard state.stash.reserve(needed - state.stash.count, for: .input) else {
-                starve(&state)
+                starve(&state, needed - state.stash.count)
                 return nil
             }
             guard case .bytes(let count) = read(&state, state.stash.writable()) else { return nil }
@@ -150,6 +154,8 @@ extension Connection {
     private func accept(_ state: inout ConnectionState, _ buffer: UnsafeMutableRawBufferPointer, _ length: Int) -> TakenRequest? {
         let frame = UnsafeRawBufferPointer(part(buffer, 0, length))
         guard let header = try? FrameHeader(RawSpan(_unsafeBytes: frame)) else { return nil }
+        // What follows in the stash is another frame.
+        state.frameSince = 0
         let refusal: Refusal
         if state.inFlight.contains(header.requestID) {
             refusal = Refusal(.duplicateRequestID)
@@ -177,9 +183,9 @@ extension Connection {
         emit(&state, FrameWriter.refusal(refusal, opcode: opcode, requestID: requestID))
     }
 
-    private func starve(_ state: inout ConnectionState) {
+    private func starve(_ state: inout ConnectionState, _ bytes: Int) {
         state.isStarved = true
-        core.starve(token)
+        core.starve(token, bytes: bytes)
     }
 
     private func read(_ state: inout ConnectionState, _ target: UnsafeMutableRawBufferPointer) -> Received {

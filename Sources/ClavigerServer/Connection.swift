@@ -25,6 +25,8 @@ struct ConnectionState: ~Copyable, Sendable {
     var isInputEnded = false
     /// Since when a begun frame is awaited, in nanoseconds; 0 when none is.
     var frameSince: UInt64 = 0
+    /// When bytes of that frame came last.
+    var lastInput: UInt64 = 0
     /// Since when the peer has taken nothing of the output, in nanoseconds; 0 when there is none.
     var outputSince: UInt64 = 0
 
@@ -136,6 +138,16 @@ final class Connection: Sendable {
         }
     }
 
+    /// Gives the peer up when memory is held for a large frame of which nothing has come since `moment`.
+    func dropIfStalled(since moment: UInt64) {
+        state.withLock { state in
+            guard state.frameSince != 0, state.lastInput <= moment, !state.isStarved, wantsInput(state),
+                state.stash.count + state.stash.room > ServerLimits.chunkSize
+            else { return }
+            drop(&state, "a large frame was stalled while others waited for memory")
+        }
+    }
+
     func drop(_ state: inout ConnectionState, _ reason: String) {
         guard !dropped.exchange(true, ordering: .acquiringAndReleasing) else { return }
         core.logger.debug("connection closed", metadata: ["pid": "\(caller.pid)", "uid": "\(caller.uid)", "reason": "\(reason)"])
@@ -165,8 +177,9 @@ final class Connection: Sendable {
             core.ready.push(token)
             core.wakeOne()
         }
-        // The time that a peer takes for a frame does not count while nobody would read it.
-        if !wantsInput || state.isReady || state.stash.isEmpty {
+        // The time that a peer takes for a frame does not count while its own replies keep it from being read. It does while the pool has
+        // no room: a begun frame that waits for memory holds some, and must not for ever.
+        if state.stash.isEmpty || state.isReady || !(wantsInput || state.isStarved) {
             state.frameSince = 0
         } else if state.frameSince == 0 {
             state.frameSince = MonotonicClock.now()

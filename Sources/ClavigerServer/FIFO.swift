@@ -4,6 +4,8 @@ struct FIFO<Element> {
     private var head = 0
 
     var count: Int { items.count - head }
+    /// The item that the next ``pop()`` gives.
+    var first: Element? { head < items.count ? items[head] : nil }
 
     mutating func push(_ item: Element) { items.append(item) }
 

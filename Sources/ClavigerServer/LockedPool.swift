@@ -45,8 +45,8 @@ package final class LockedPool: Sendable {
     /// How many chunks nobody owns.
     package var available: Int { free.withLock { $0.count } }
 
-    /// Whether input would get `count` chunks now.
-    func hasRoom(forInput count: Int) -> Bool { available >= count + ServerLimits.replyReserveChunks }
+    /// How many chunks input would get now.
+    var roomForInput: Int { max(0, available - ServerLimits.replyReserveChunks) }
 
     /// Takes `count` linked chunks, all or none.
     func take(_ count: Int, for purpose: Purpose) -> (first: UInt32, last: UInt32)? {

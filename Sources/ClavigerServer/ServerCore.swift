@@ -32,7 +32,7 @@ final class ServerCore: Sendable {
     private let end: EventCounter
     private let rouse: EventCounter
     private let isReservedAsleep = Atomic(false)
-    private let starved = Mutex<[UInt64]>([])
+    private let starved = Mutex(FIFO<Starved>())
     private let starvedCount = Atomic(0)
 
     init(pool: LockedPool, settings: ServerSettings, counters: ServerCounters, logger: Logger) throws(ServerError) {
@@ -104,19 +104,38 @@ final class ServerCore: Sendable {
 
     // MARK: connections that the pool had no room for
 
-    func starve(_ token: UInt64) {
-        starved.withLock { tokens in
-            tokens.append(token)
-            starvedCount.store(tokens.count, ordering: .sequentiallyConsistent)
+    private struct Starved {
+        let token: UInt64
+        let chunks: Int
+    }
+
+    /// Whether connections wait for the pool.
+    var hasStarved: Bool { starvedCount.load(ordering: .relaxed) > 0 }
+
+    /// Remembers a connection that needs `bytes` of the pool to go on.
+    func starve(_ token: UInt64, bytes: Int) {
+        let chunks = (bytes + ServerLimits.chunkSize - 1) / ServerLimits.chunkSize
+        starved.withLock { waiting in
+            waiting.push(Starved(token: token, chunks: chunks))
+            starvedCount.store(waiting.count, ordering: .sequentiallyConsistent)
         }
     }
 
-    /// Lets starved connections read again once the pool has room for more than the least.
+    /// Lets starved connections read again, in their order, as far as the pool has what they need. The first in the row keeps the others
+    /// waiting: else large frames would never have their turn.
     func resumeStarved() {
-        guard starvedCount.load(ordering: .relaxed) > 0, pool.hasRoom(forInput: 1) else { return }
-        let tokens = starved.withLock { tokens in
-            starvedCount.store(0, ordering: .sequentiallyConsistent)
-            defer { tokens.removeAll(keepingCapacity: true) }
+        guard hasStarved else { return }
+        let tokens = starved.withLock { waiting in
+            var room = pool.roomForInput
+            var tokens: [UInt64] = []
+            while let next = waiting.first, next.chunks <= room {
+                _ = waiting.pop()
+                // Those that are gone by now need nothing.
+                guard table.find(next.token) != nil else { continue }
+                room -= next.chunks
+                tokens.append(next.token)
+            }
+            starvedCount.store(waiting.count, ordering: .sequentiallyConsistent)
             return tokens
         }
         for token in tokens { table.find(token)?.resume() }

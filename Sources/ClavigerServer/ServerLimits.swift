@@ -19,8 +19,8 @@ package enum ServerLimits {
     /// Bytes of the reply to a request of one item, or none. One refused item is at most 4 KiB of message; one done is an envelope and a
     /// plaintext, under 9 KiB: `RequestWorker.handle` promises to do with this much.
     static let smallReply = 64 << 10
-    /// Bytes of locked memory left to the rest of the daemon: PIN, credentials, scratch of the service.
-    static let memoryForOthers = 128 << 10
+    /// Bytes of locked memory left to the rest of the daemon: a few PINs of a page each and the scratch of the management session.
+    static let memoryForOthers = 64 << 10
 
     // Threads
 
@@ -51,6 +51,9 @@ package enum ServerLimits {
     static let unsentMaximum = expectedBound + Limits.maximumReplySize
     /// Requests in flight past which no more is read from the connection.
     static let inFlightBound = 256
+    /// How long a peer may send nothing of a large frame that it has begun while others wait for the memory held for it, in nanoseconds: a
+    /// local peer that is writing needs a few milliseconds.
+    static let stallBound: UInt64 = 250_000_000
     /// Descriptors that connections leave to the rest of the process: a token library that gets EMFILE can believe its keys gone.
     static let descriptorReserve = 64
     /// Milliseconds that the acceptor waits when the kernel has no descriptor or memory for another connection.

@@ -37,7 +37,7 @@ final class Watchdog: Sendable {
                 if !isGivenUp, isStuck(post, now) { isGivenUp = !replace(post) }
             }
             closeIdle(now)
-            core.resumeStarved()
+            relieve(now)
             sleep(until: next, from: now)
         }
     }
@@ -80,6 +80,12 @@ final class Watchdog: Sendable {
         nextIdleScan.store(now + max(timeout / 8, ServerLimits.watchdogTick * 1_000_000), ordering: .relaxed)
         guard now > timeout else { return }
         for connection in core.table.all { connection.dropIfIdle(since: now - timeout) }
+    }
+
+    private func relieve(_ now: UInt64) {
+        guard core.hasStarved else { return }
+        for connection in core.table.all { connection.dropIfStalled(since: now - ServerLimits.stallBound) }
+        core.resumeStarved()
     }
 
     // With no connection there is nothing to keep time of: the first one signals.

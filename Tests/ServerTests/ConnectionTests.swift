@@ -181,6 +181,38 @@ import Testing
         }
     }
 
+    @Test func aBusyPeerMayAlwaysHaveBegunTheNextFrame() throws {
+        try TestServer.run(configure: { $0.requests.idleFrameTimeout = .milliseconds(150) }) { server in
+            let client = try server.connect()
+            let frame = TestClient.frame(id: 1, body: [UInt8](repeating: 1, count: 100))
+            let start = MonotonicClock.now()
+            try client.send(frame[..<50])
+            while MonotonicClock.now() - start < 600_000_000 {
+                try client.send(frame[50...] + frame[..<50])
+                #expect(try client.next().body.count == 100)
+            }
+        }
+    }
+
+    // Begun frames that never end take all that the pool can spare for input. They lose it as soon as others need it, long before the
+    // time that a frame may take.
+    @Test func takesMemoryBackFromStalledFrames() throws {
+        var tuning = Server.Tuning()
+        tuning.poolChunks = ServerLimits.minimumPoolChunks + 4
+        let service = TestService { .body([UInt8(truncatingIfNeeded: $0.body.count)]) }
+        try TestServer.run(
+            service: service, tuning: tuning, configure: { $0.requests.idleFrameTimeout = .seconds(60) }
+        ) { server in
+            let begun = TestClient.raw(
+                length: UInt32(Limits.maximumFrameLength), kind: 0, opcode: 1, id: 1, body: [UInt8](repeating: 1, count: 2_000))
+            let hogs = try (0..<6).map { _ in try server.connect() }
+            for hog in hogs { try hog.send(begun) }
+            let client = try server.connect()
+            #expect(try client.ask(id: 1, body: [1, 2]).body == [2])
+            #expect(try client.ask(id: 2, body: [UInt8](repeating: 1, count: 900_001)).body == [0xa1])
+        }
+    }
+
     // More frames than the pool can hold at once: each gets its turn.
     @Test func sharesASmallPoolAmongLargeFrames() throws {
         var tuning = Server.Tuning()

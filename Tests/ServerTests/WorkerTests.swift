@@ -237,8 +237,10 @@ import Testing
         let gate = Gate()
         try TestServer.run(workers: 1, service: WorkerTests.blocking(gate)) { server in
             let client = try server.connect()
-            try client.send(TestClient.frame(.wrap, id: 1, body: [1]) + TestClient.frame(.unwrap, id: 2, body: [2]))
-            #expect(Patience.until { gate.arrived == 1 && server.server.figures.queued == 1 })
+            try client.send(TestClient.frame(.wrap, id: 1, body: [1]))
+            #expect(Patience.until { gate.arrived == 1 })
+            try client.send(TestClient.frame(.unwrap, id: 2, body: [2]))
+            #expect(Patience.until { server.server.figures.queued == 1 })
             let stopping = try TestThread { server.server.stop(drainTime: .seconds(Patience.seconds)) }
             #expect(Patience.until { access(server.path, F_OK) != 0 })
             gate.letIn()
