@@ -139,7 +139,9 @@ public final class DaemonHarness: Sendable {
         let limit = clock.now + DaemonHarness.patience
         while clock.now < limit {
             // The first try at a socket that is not there yet, or that a killed daemon left behind, fails at once.
-            if let peer = try? WirePeer(socket), (try? peer.ask(.ping, id: 1))?.refusal == nil, (try? peer.ask(.ping, id: 2)) != nil {
+            if let peer = try? WirePeer(socket), (try? peer.ask(.ping, id: 1))?.refusal == nil,
+                (try? peer.ask(.ping, id: 2)) != nil
+            {
                 return
             }
             if let status = process.withLock({ $0?.statusIfEnded() }) {

@@ -32,9 +32,12 @@ import Testing
         #expect(try file("dek.bin") == file("out.bin"))
 
         // Through pipes, and with the context's order kept.
-        let piped = try does("head -c 16 /dev/zero | claviger wrap payroll --context a --context b | claviger unwrap --context a --context b | od -An -tx1")
+        let piped = try does(
+            "head -c 16 /dev/zero | claviger wrap payroll --context a --context b | claviger unwrap --context a --context b | od -An -tx1"
+        )
         #expect(piped.text.replacing(" ", with: "") == String(repeating: "0", count: 32) + "\n")
-        let swapped = try daemon.shell("head -c 16 /dev/zero | claviger wrap payroll --context a --context b | claviger unwrap --context b --context a")
+        let swapped = try daemon.shell(
+            "head -c 16 /dev/zero | claviger wrap payroll --context a --context b | claviger unwrap --context b --context a")
         #expect(swapped.status == 1 && swapped.output.isEmpty && swapped.errorText.contains("context"))
 
         let bench = try does("claviger bench --connections 8 --depth 16 --seconds 0.2 --json")
@@ -46,10 +49,12 @@ import Testing
         let daemon = try DaemonHarness.running()
         try writeFile(daemon.directory + "/dek.bin", "a data key")
         for line in [
-            "claviger key create payroll", "claviger wrap payroll --in dek.bin --raw --out dek.raw", "claviger key rotate payroll",
+            "claviger key create payroll", "claviger wrap payroll --in dek.bin --raw --out dek.raw",
+            "claviger key rotate payroll",
             "claviger unwrap --in dek.raw --plaintext-out out.bin --refreshed-out new.clv", "claviger key rotate payroll",
             "claviger unwrap --in new.clv --plaintext-out again.bin 2> note", "cmp dek.bin out.bin", "cmp dek.bin again.bin",
-            "grep -q 'version 2' note", "claviger wrap payroll --bytes 64 --out g.clv", "test \"$(claviger unwrap < g.clv | wc -c)\" = 64",
+            "grep -q 'version 2' note", "claviger wrap payroll --bytes 64 --out g.clv",
+            "test \"$(claviger unwrap < g.clv | wc -c)\" = 64",
         ] {
             let ended = try daemon.shell(line)
             #expect(ended.status == 0, "\(line): \(ended.errorText)")
@@ -75,14 +80,17 @@ import Testing
             #expect(ended.status == 1 && ended.output.isEmpty, "\(arguments): \(ended.text)")
             for word in words { #expect(ended.errorText.contains(word), "\(arguments): \(ended.errorText)") }
         }
-        for arguments in [["nonsense"], ["key"], ["key", "create"], ["wrap", "a", "--bytes", "15"], ["status", "--timeout", "0"]] {
+        for arguments in [
+            ["nonsense"], ["key"], ["key", "create"], ["wrap", "a", "--bytes", "15"], ["status", "--timeout", "0"],
+        ] {
             // A command that only groups others shows its help instead.
             let ended = try daemon.claviger(arguments)
             #expect(ended.status == (arguments == ["key"] ? 0 : 2), "\(arguments)")
         }
         let pin = daemon.pinFile
         daemon.stop()
-        for arguments in [["status"], ["key", "list"], ["unlock", "--pin-file", pin], ["rewrap", "--in", "/dev/null"]].dropLast() {
+        for arguments in [["status"], ["key", "list"], ["unlock", "--pin-file", pin], ["rewrap", "--in", "/dev/null"]].dropLast()
+        {
             let ended = try daemon.claviger(arguments)
             #expect(ended.status == 3 && ended.errorText.contains(daemon.socket), "\(arguments): \(ended.errorText)")
             #expect(ended.errorText.contains("start the daemon"), "\(ended.errorText)")
@@ -106,7 +114,8 @@ import Testing
         let rewrapped = try parse(daemon.claviger(["rewrap", "--json"], input: envelope).output)
         #expect(rewrapped["version"] as? Int == 2 && rewrapped["previousVersion"] as? Int == 1)
         let out = daemon.directory + "/out"
-        let opened = try parse(daemon.claviger(["unwrap", "--json", "--plaintext-out", out, "--refresh"], input: envelope).output)
+        let opened = try parse(
+            daemon.claviger(["unwrap", "--json", "--plaintext-out", out, "--refresh"], input: envelope).output)
         #expect(opened["stale"] as? Bool == true && (opened["refreshed"] as? [String: Any])?["version"] as? Int == 2)
         #expect(try readFile(out) == [1, 2, 3])
         let list = try parse(daemon.claviger("key", "list", "--json").output)

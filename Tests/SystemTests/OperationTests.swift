@@ -40,6 +40,7 @@ import Testing
         for peer in peers { try peer.send(try WirePeer.frame(.keyCreate, id: 9, request)) }
         let answers = try peers.map { try $0.next().message(KeyRecord.self) }
         #expect(Set(answers.map(\.id)).count == 1)
-        #expect(try WirePeer(daemon.socket).ask(.keyList, id: 1, KeyListRequest()).message(KeyListReply.self).keys == [answers[0]])
+        #expect(
+            try WirePeer(daemon.socket).ask(.keyList, id: 1, KeyListRequest()).message(KeyListReply.self).keys == [answers[0]])
     }
 }

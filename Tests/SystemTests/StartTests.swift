@@ -7,7 +7,9 @@ import Testing
 /// Starts that cannot succeed: the daemon says in one line what is wrong and what to do, and changes nothing.
 @Suite struct StartTests {
     /// The daemon ends with status 1 after one line that holds all of `words`, and nothing on the disk has changed.
-    private func expectFailure(_ daemon: DaemonHarness, _ words: String..., sourceLocation: SourceLocation = #_sourceLocation) throws {
+    private func expectFailure(_ daemon: DaemonHarness, _ words: String..., sourceLocation: SourceLocation = #_sourceLocation)
+        throws
+    {
         let before = try Snapshot(daemon)
         let ended = try daemon.startAndFail()
         let lines = ended.errorText.split(separator: "\n")
@@ -98,7 +100,9 @@ import Testing
         let pid = try #require(daemon.pid)
         let other = try DaemonHarness()
         let text = String(decoding: try readFile(other.configuration), as: UTF8.self)
-        try writeFile(other.configuration, text.replacing(line: "storage-path = \"\(other.tokens)\"", with: "storage-path = \"\(daemon.tokens)\""))
+        try writeFile(
+            other.configuration,
+            text.replacing(line: "storage-path = \"\(other.tokens)\"", with: "storage-path = \"\(daemon.tokens)\""))
         let second = try other.startAndFail()
         #expect(second.status == 1 && second.errorText.contains("held by clavigerd (process \(pid))"), "\(second.errorText)")
     }

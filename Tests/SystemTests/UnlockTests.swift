@@ -153,7 +153,7 @@ import Testing
         #expect(health.state == .needsOperator && health.reason.contains("missing"), "\(health.reason)")
     }
 
-    /// SoftHSM rewrites its token file at each login; one that a kill left empty or cut off is put back from the copy, and reported.
+    /// SoftHSM rewrites its token file at logins; one that a kill left empty or cut off is put back from the copy, and reported.
     @Test(arguments: [0, 1, 100]) func aDamagedTokenFileIsRestored(length: Int) throws {
         let daemon = try DaemonHarness.running()
         let key = try daemon.client().createKey(name: "survivor").id
@@ -179,6 +179,10 @@ import Testing
         settings.tables = ["[log]", "level = \"debug\""]
         try daemon.configure(settings)
         try daemon.start()
+        // What is looked through is really there.
+        let pid = try #require(daemon.pid)
+        #expect(Processes.shows(pid, "--config"))
+        #expect(geteuid() != 0 || Processes.shows(pid, "PATH="))
         #expect(!Processes.shows(try #require(daemon.pid), text))
 
         // A command line that has read its PIN and waits for the rest of its input.
@@ -194,6 +198,7 @@ import Testing
         var unread: Int32 = 1
         // FIONREAD: what the command has not read yet.
         #expect(eventually { ioctl(end, UInt(0x541b), &unread) == 0 && unread == 0 })
+        #expect(Processes.shows(command.pid, "--pin-stdin"))
         #expect(!Processes.shows(command.pid, text))
         command.end(SIGKILL)
 
