@@ -11,9 +11,9 @@ let strict: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
-/// Settings of every C and C++ shim: warnings are errors there too.
-let strictC: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"])]
-let strictCXX: [CXXSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
+/// Settings of every C and C++ shim: warnings are errors there too. No unsafe flags: other packages could not depend on us then.
+let strictC: [CSetting] = [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)]
+let strictCXX: [CXXSetting] = [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)]
 
 let package = Package(
     name: "claviger",
@@ -61,7 +61,9 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "clavigerd",
-            dependencies: ["ClavigerServer", "ClavigerCore", "ClavigerWire", "CLinux", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "ClavigerServer", "ClavigerCore", "ClavigerWire", "CLinux", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict, linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])]),
         .executableTarget(
             name: "claviger",
@@ -78,7 +80,13 @@ let package = Package(
         .testTarget(name: "CryptokiTests", dependencies: ["Cryptoki", "Support", "COpenSSL"], swiftSettings: strict),
         .testTarget(name: "ConfigurationTests", dependencies: ["ClavigerCore", "Support"], swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["ClavigerWire", "Support"], swiftSettings: strict),
-        .testTarget(name: "CoreTests", dependencies: ["ClavigerCore", "Support", "COpenSSL"], swiftSettings: strict),
+        .testTarget(
+            name: "CoreTests",
+            dependencies: [
+                "ClavigerCore", "ClavigerAdmin", "ClavigerWire", "Cryptoki", "SecureMemory", "CSQLite", "COpenSSL", "Support",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "ServerTests",
             dependencies: [
@@ -87,7 +95,8 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "ClientTests", dependencies: ["ClavigerClient", "ClavigerWire", "SecureMemory", "CLinux", "Support", "claviger"],
+            name: "ClientTests",
+            dependencies: ["ClavigerClient", "ClavigerWire", "SecureMemory", "CLinux", "Support", "claviger"],
             swiftSettings: strict),
         .testTarget(
             name: "SystemTests",

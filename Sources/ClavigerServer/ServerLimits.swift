@@ -19,8 +19,8 @@ package enum ServerLimits {
     /// Bytes of the reply to a request of one item, or none. One refused item is at most 4 KiB of message; one done is an envelope and a
     /// plaintext, under 9 KiB: `RequestWorker.handle` promises to do with this much.
     static let smallReply = 64 << 10
-    /// Bytes of locked memory left to the rest of the daemon: PIN, credentials, scratch of the service.
-    static let memoryForOthers = 128 << 10
+    /// Bytes of locked memory left to the rest of the daemon: a few PINs of a page each and the scratch of the management session.
+    static let memoryForOthers = 64 << 10
 
     // Threads
 

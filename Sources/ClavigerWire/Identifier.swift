@@ -58,14 +58,20 @@ public struct Identifier<Kind>: Hashable, Comparable, Sendable, CustomStringConv
 
     /// The lower-case 8-4-4-4-12 form.
     public var description: String {
-        var text = ""
-        text.reserveCapacity(36)
-        for (index, byte) in bytes.enumerated() {
-            if index == 4 || index == 6 || index == 8 || index == 10 { text.append("-") }
-            text.append(hexDigits[Int(byte >> 4)])
-            text.append(hexDigits[Int(byte & 15)])
+        String(unsafeUninitializedCapacity: 36) { text in
+            var place = 0
+            for index in 0..<16 {
+                if index == 4 || index == 6 || index == 8 || index == 10 {
+                    text[place] = UInt8(ascii: "-")
+                    place += 1
+                }
+                let byte = UInt8(truncatingIfNeeded: (index < 8 ? high : low) >> UInt64(8 * (7 - index % 8)))
+                text[place] = hexDigit(byte >> 4)
+                text[place + 1] = hexDigit(byte & 15)
+                place += 2
+            }
+            return place
         }
-        return text
     }
 
     public static func < (left: Self, right: Self) -> Bool {
@@ -87,7 +93,7 @@ public typealias InstanceID = Identifier<InstanceKind>
 /// The client's identifier of one changing request: a retry that carries it again is answered as the first time.
 public typealias OperationID = Identifier<OperationKind>
 
-private let hexDigits: [Character] = Array("0123456789abcdef")
+private func hexDigit(_ value: UInt8) -> UInt8 { value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10 }
 
 private func hexDigitValue(_ byte: UInt8) -> UInt8? {
     switch byte {

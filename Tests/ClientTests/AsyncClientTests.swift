@@ -6,6 +6,11 @@ import Testing
 
     init() throws { folder = try FolderBox() }
 
+    /// Options whose deadline only a hang can reach: other tests that block keep the runtime's few threads busy for long.
+    private static func patient(_ server: TestServer) -> ClientOptions {
+        ClientOptions(socketPath: server.path, deadline: .seconds(600))
+    }
+
     @Test func manyTasksShareAConnection() async throws {
         let waiting = Collector<TestServer.Request>()
         let server = try TestServer(folder.folder.socket) { request in
@@ -32,7 +37,7 @@ import Testing
     @Test func everyCall() async throws {
         let server = try TestServer(folder.folder.socket, FakeCipher.answer)
         defer { server.stop() }
-        let client = AsyncClient(ClientOptions(socketPath: server.path))
+        let client = AsyncClient(AsyncClientTests.patient(server))
         let generated = try await client.generate(key: "k".key, count: 16)
         #expect(generated.plaintext.count == 16)
         let opened = try await client.unwrap(generated.wrapped.envelope, refresh: true)
@@ -109,7 +114,7 @@ import Testing
             if request.peer.number == 0 { request.peer.shutDown() } else { FakeCipher.answer(request) }
         }
         defer { server.stop() }
-        let client = AsyncClient(ClientOptions(socketPath: server.path))
+        let client = AsyncClient(AsyncClientTests.patient(server))
         #expect(try await client.createKey(name: "ledger").name == "ledger")
         let sent = server.requests.compactMap { $0.message(KeyCreateRequest.self) }
         #expect(sent.count == 2)
@@ -125,7 +130,7 @@ import Testing
             request.peer.send(bytes)
         }
         defer { server.stop() }
-        let client = AsyncClient(ClientOptions(socketPath: server.path))
+        let client = AsyncClient(AsyncClientTests.patient(server))
         await #expect(throws: ClientError.protocolViolation("a frame header is broken (unsupported-version)")) {
             try await client.health()
         }

@@ -27,7 +27,9 @@ package struct HolderLock: ~Copyable {
     ///
     /// - Parameter holder: how to name this process, such as "clavigerd".
     package init(path: String, holder: String) throws(Failure) {
-        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        // The directory may belong to another user than the one who runs this: a link planted there must not name the file that is
+        // emptied below, and a pipe must not make us wait.
+        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
         guard file >= 0 else { throw .file(FileError("open", path, errno)) }
         guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
             let code = errno

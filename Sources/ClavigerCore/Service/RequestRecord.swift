@@ -37,7 +37,8 @@ struct RequestRecord {
         if let unit = caller.unit { text += " unit=\(LogLine.quoted(unit))" }
         text += " request=\(request.header.requestID)"
         for field in fields { text += " \(field.name)=\(LogLine.quoted(field.value))" }
-        for (use, count) in uses.sorted(by: { RequestRecord.order($0.key) < RequestRecord.order($1.key) }) {
+        let ordered = uses.count < 2 ? Array(uses) : uses.sorted { RequestRecord.order($0.key) < RequestRecord.order($1.key) }
+        for (use, count) in ordered {
             text += " item=\(use.key.map { "\($0)" } ?? "-"):\(use.version.map { "\($0)" } ?? "-")"
             text += ":\(use.code?.name ?? "success"):\(count)"
         }

@@ -62,7 +62,9 @@ package final class Service: RequestHandler {
     /// The daemon's state for health and status.
     var health: HealthReply {
         let status = token.currentStatus
-        return HealthReply(state: status.state, reason: String(status.reason.prefix(Limits.maximumMessage)))
+        // The limit counts scalars, of which one character can hold many.
+        let reason = status.reason.unicodeScalars.prefix(Limits.maximumMessage)
+        return HealthReply(state: status.state, reason: String(String.UnicodeScalarView(reason)))
     }
 }
 

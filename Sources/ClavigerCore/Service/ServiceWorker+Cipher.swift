@@ -47,11 +47,12 @@ extension ServiceWorker {
                     let isStale = target.envelope.version < target.key.current.number
                     let refreshes = isStale && mayRefresh && Opcode.wrap.entry.keyStates.contains(target.key.state)
                     try open(target, item, context, session, body) { plaintext throws(Refusal) in
+                        // What cannot be refreshed is still unwrapped; the reply says that it is stale.
+                        let fresh = refreshes ? try? reseal(plaintext, context, target.key, session) : nil
                         writer.u32(1, 0)
                         writer.id(3, target.key.id)
                         writer.u32(4, target.envelope.version)
-                        if refreshes {
-                            let fresh = try reseal(plaintext, context, target.key, session)
+                        if let fresh {
                             writer.bytes(5, fresh)
                             writer.u32(6, target.key.current.number)
                         }
@@ -172,7 +173,10 @@ extension ServiceWorker {
         _ input: SuiteGCM.Input, _ context: [UInt8], _ key: KeyEntry, _ session: TokenSession
     ) throws(Refusal) -> [UInt8] {
         let version = key.current
-        guard let handle = version.handle else { throw Refusal(.keyUnavailable, retryAfter: 5_000) }
+        guard let handle = version.handle else {
+            service.token.wantRefind()
+            throw Refusal(.keyUnavailable, retryAfter: 5_000)
+        }
         let isDue = try version.counter.take { (reserved) throws(Refusal) in
             try mapping({ (_: StoreError) in Refusal(.storeUnavailable, retryAfter: 1_000) }) { () throws(StoreError) in
                 try service.store.reserveWraps(key.id, version.number, upTo: reserved)
@@ -209,7 +213,10 @@ extension ServiceWorker {
         guard let version = target.key.version(target.envelope.version), version.suite == target.envelope.suite else {
             throw Refusal(.decryptionFailed)
         }
-        guard let handle = version.handle else { throw Refusal(.keyUnavailable, retryAfter: 5_000) }
+        guard let handle = version.handle else {
+            service.token.wantRefind()
+            throw Refusal(.keyUnavailable, retryAfter: 5_000)
+        }
         let header = Envelope.header(suite: version.suite, keyID: target.key.id, version: version.number)
         var refused: Refusal?
         var count = 0

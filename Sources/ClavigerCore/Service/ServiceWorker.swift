@@ -94,7 +94,7 @@ final class ServiceWorker: RequestWorker {
             tokenSession = session
         }
         let snapshot = try service.token.enter(session)
-        defer { service.token.leave() }
+        defer { service.token.leave(session) }
         return try body(snapshot, session)
     }
 }

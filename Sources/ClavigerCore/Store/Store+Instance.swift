@@ -26,7 +26,7 @@ extension Store {
                 VALUES (1, ?, ?, ?, ?, ?, ?, ?)
                 """,
                 [
-                    .blob(record.id.bytes), .integer(Int64(record.created)), .text(record.tokenLabel),
+                    .blob(record.id.bytes), .integer(Int64(bitPattern: record.created)), .text(record.tokenLabel),
                     .text(record.tokenManufacturer), .text(record.tokenModel), .text(record.tokenSerial),
                     .integer(record.isComplete ? 1 : 0),
                 ])
@@ -66,7 +66,8 @@ extension Store {
                 INSERT INTO instance_key (role, version, created_ms, known_answer, known_answer_digest) VALUES (?, ?, ?, ?, ?)
                 """,
                 [
-                    .integer(Int64(record.role.rawValue)), .integer(Int64(record.version)), .integer(Int64(record.created)),
+                    .integer(Int64(record.role.rawValue)), .integer(Int64(record.version)),
+                    .integer(Int64(bitPattern: record.created)),
                     .blob(record.knownAnswer.ciphertext), .blob(record.knownAnswer.digest),
                 ])
         }
@@ -96,7 +97,7 @@ extension Store {
             for record in records {
                 try connection.run(
                     "INSERT OR IGNORE INTO quarantine (cka_id, label, first_seen_ms, reason) VALUES (?, ?, ?, ?)",
-                    [.blob(record.objectID), .text(record.label), .integer(Int64(now)), .text(record.reason)])
+                    [.blob(record.objectID), .text(record.label), .integer(Int64(bitPattern: now)), .text(record.reason)])
             }
             return 0
         }

@@ -55,7 +55,7 @@ extension Store {
         let changed = try transaction { connection throws(StoreError) in
             try connection.run(
                 "UPDATE key_version SET wraps_reserved = max(wraps_reserved, ?) WHERE key = ? AND version = ?",
-                [.integer(Int64(reserved)), .blob(key.bytes), .integer(Int64(version))])
+                [.integer(Int64(bitPattern: reserved)), .blob(key.bytes), .integer(Int64(version))])
         }
         guard changed == 1 else { throw .corrupt("version \(version) of key \(key) has no row") }
     }
@@ -97,7 +97,7 @@ extension Store {
     /// Begins a change, or begins again one that failed. Finished intents older than `horizon` are forgotten in the same transaction.
     package func begin(_ intent: Intent, forgetBefore horizon: UInt64) throws(StoreError) {
         _ = try transaction { connection throws(StoreError) in
-            try connection.run("DELETE FROM intent WHERE state <> 0 AND created_ms < ?", [.integer(Int64(horizon))])
+            try connection.run("DELETE FROM intent WHERE state <> 0 AND created_ms < ?", [.integer(Int64(bitPattern: horizon))])
             return try connection.run(
                 """
                 INSERT OR REPLACE INTO intent (operation, uid, opcode, body_digest, key, name, version, suite, created_ms, state, reply)
@@ -106,7 +106,7 @@ extension Store {
                 [
                     .blob(intent.operation.bytes), .integer(Int64(intent.uid)), .integer(Int64(intent.opcode.rawValue)),
                     .blob(intent.bodyDigest), .blob(intent.key.bytes), .text(intent.name), .integer(Int64(intent.version)),
-                    .integer(Int64(intent.suite.rawValue)), .integer(Int64(intent.created)),
+                    .integer(Int64(intent.suite.rawValue)), .integer(Int64(bitPattern: intent.created)),
                     .integer(intent.state.rawValue), .blob(intent.reply),
                 ])
         }
@@ -127,7 +127,7 @@ extension Store {
                     "INSERT INTO key (id, name, state, created_ms, version) VALUES (?, ?, ?, ?, ?)",
                     [
                         .blob(key.id.bytes), .text(key.name), .integer(Int64(key.state.rawValue)),
-                        .integer(Int64(key.created)), .integer(Int64(key.version)),
+                        .integer(Int64(bitPattern: key.created)), .integer(Int64(key.version)),
                     ])
             } else {
                 // Only the direct successor: two rotations can never both think they made the newest version.
@@ -143,8 +143,8 @@ extension Store {
                 """,
                 [
                     .blob(version.key.bytes), .integer(Int64(version.version)), .integer(Int64(version.suite.rawValue)),
-                    .integer(Int64(version.created)), .blob(version.knownAnswer.ciphertext),
-                    .blob(version.knownAnswer.digest), .integer(Int64(version.wrapsReserved)),
+                    .integer(Int64(bitPattern: version.created)), .blob(version.knownAnswer.ciphertext),
+                    .blob(version.knownAnswer.digest), .integer(Int64(bitPattern: version.wrapsReserved)),
                 ])
             return try connection.run(
                 "UPDATE intent SET state = 1, reply = ? WHERE operation = ?", [.blob(reply), .blob(intent.operation.bytes)])

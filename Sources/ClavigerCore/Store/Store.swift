@@ -39,10 +39,16 @@ package final class Store: Sendable {
         // The first read tells whether this is a database at all; nothing is written before both numbers are known to be ours.
         try connection.run("PRAGMA application_id") { row throws(StoreError) in application = row.integer(0) }
         try connection.run("PRAGMA user_version") { row throws(StoreError) in version = Int(row.integer(0)) }
-        let isNew = application == 0 && version == 0 && create
+        var isEmpty = false
+        try connection.run("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)") { row throws(StoreError) in
+            isEmpty = row.integer(0) == 1
+        }
+        // Most programs leave both numbers at 0, so only a database without any table counts as new.
+        let isNew = application == 0 && version == 0 && isEmpty && create
         guard isNew || application == Migrations.applicationID else {
             throw .unreadable(path: path, reason: "it is not a database of Claviger")
         }
+        guard version >= 0 else { throw .unreadable(path: path, reason: "its schema has number \(version)") }
         guard version <= Migrations.steps.count else {
             throw .newer(path: path, found: version, known: Migrations.steps.count)
         }

@@ -54,15 +54,28 @@ package struct LoginMarker: Equatable, Sendable {
     /// The marker's file in a state directory.
     package static func path(_ stateDirectory: String) -> String { stateDirectory + "/login-marker" }
 
-    /// Reads the marker; nil when there is none. One that cannot be understood counts as an attempt without result by nobody.
+    private static let fields = ["source", "inode", "modified", "attempts", "result"]
+
+    /// Reads the marker; nil when there is none.
+    ///
+    /// - Throws: also when it cannot be understood: then nobody knows whether the PIN may be tried.
     package static func read(_ stateDirectory: String) throws(FileError) -> LoginMarker? {
         let path = path(stateDirectory)
-        guard Files.status(path) != nil else { return nil }
-        let lines = String(decoding: try Files.read(path), as: UTF8.self).split(separator: "\n").map {
-            $0.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).last.map(String.init) ?? ""
+        let content: [UInt8]
+        do throws(FileError) {
+            content = try Files.read(path)
+        } catch {
+            // Only a file that is not there says that nothing was tried; one that cannot be read says nothing.
+            guard error.code == ENOENT else { throw error }
+            return nil
         }
-        guard lines.count == 5, let inode = UInt64(lines[1]), let modified = Int64(lines[2]), let attempts = Int(lines[3]),
-            let result = Result(rawValue: lines[4])
+        let text = String(decoding: content, as: UTF8.self)
+        let parts = text.split(separator: "\n", omittingEmptySubsequences: false).map {
+            $0.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        }
+        let lines = parts.dropLast().compactMap(\.last)
+        guard parts.dropLast().map(\.first) == fields, parts.last == [""], let inode = UInt64(lines[1]),
+            let modified = Int64(lines[2]), let attempts = Int(lines[3]), attempts >= 0, let result = Result(rawValue: lines[4])
         else { throw FileError("is not a login marker; remove it after you have made sure that the PIN is right", path, 0) }
         return LoginMarker(
             source: PINSourceIdentity(name: lines[0], inode: inode, modified: modified), result: result, attempts: attempts)

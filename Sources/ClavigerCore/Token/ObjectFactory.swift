@@ -60,7 +60,7 @@ package struct ObjectFactory: Sendable {
         _ name: ObjectName, session: inout Session, scratch: inout CipherScratch
     ) throws(ObjectFailure) -> KnownAnswer {
         let handle: ObjectHandle
-        if let left = try existing(name, session: &session) {
+        if let left = try existing(name, isFromDisk: true, session: &session) {
             handle = left
         } else {
             handle = try make(name, session: &session)
@@ -72,19 +72,35 @@ package struct ObjectFactory: Sendable {
     }
 
     /// The one object of this name that is exactly as ordered and whole on the disk; nil when there is none or more than one.
-    package func existing(_ name: ObjectName, session: inout Session) throws(ObjectFailure) -> ObjectHandle? {
+    ///
+    /// - Parameter isFromDisk: whether nothing of this name was made since the module was initialised, as for `isAsOrdered`.
+    package func existing(
+        _ name: ObjectName, isFromDisk: Bool, session: inout Session
+    ) throws(ObjectFailure) -> ObjectHandle? {
         let template = ObjectTemplate(name, instance: instance)
-        let found = try mapping(ObjectFailure.token) { () throws(CryptokiError) -> ObjectHandle? in
-            let found = try session.findObjects(
+        let found = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
+            try session.findObjects(
                 matching: [.objectClass(template.objectClass), .bool(.token, true), .id(name.objectID)], limit: 2)
-            guard found.count == 1 else { return nil }
-            return try template.difference(of: found[0], session: &session) == nil ? found[0] : nil
         }
-        guard let found, let files else { return found }
-        let isWhole = try mapping({ (error: FileError) in ObjectFailure.storage(error.description) }) {
-            () throws(FileError) in try files.secure(try files.objects())
+        guard found.count == 1 else { return nil }
+        return try isAsOrdered(name, found[0], isFromDisk: isFromDisk, session: &session) ? found[0] : nil
+    }
+
+    /// Whether an object is exactly what was ordered, and durable.
+    ///
+    /// - Parameter isFromDisk: whether the module has read the object from its file, since nothing of this name was made after it was
+    ///   initialised. Files that are not whole are then other objects' (a killed creation leaves such behind) and do not count.
+    package func isAsOrdered(
+        _ name: ObjectName, _ object: ObjectHandle, isFromDisk: Bool = true, session: inout Session
+    ) throws(ObjectFailure) -> Bool {
+        let difference = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
+            try ObjectTemplate(name, instance: instance).difference(of: object, session: &session)
         }
-        return isWhole ? found : nil
+        guard difference == nil else { return false }
+        guard let files else { return true }
+        return try mapping({ (error: FileError) in ObjectFailure.storage(error.description) }) {
+            () throws(FileError) in try files.secure(try files.objects(), passingDamaged: isFromDisk)
+        }
     }
 
     /// Makes a key's known answer, and proves that the key opens it: one that cannot open what it has just sealed would lose every

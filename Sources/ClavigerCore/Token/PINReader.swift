@@ -10,9 +10,13 @@ package struct RetainedPIN: ~Copyable {
     package let source: PINSourceIdentity
     /// Whether it has succeeded before, or an operator presents it now; else the login marker decides whether it may be tried.
     package let isKnownGood: Bool
+    /// Whether the token has taken it before.
+    package let hasSucceeded: Bool
 
     /// The same, now that the token has taken it.
-    consuming func known() -> RetainedPIN { RetainedPIN(pin: pin, source: source, isKnownGood: true) }
+    consuming func known() -> RetainedPIN {
+        RetainedPIN(pin: pin, source: source, isKnownGood: true, hasSucceeded: true)
+    }
 }
 
 /// Reads the user PIN from its configured source.
@@ -26,7 +30,7 @@ package enum PINReader {
             try requirePrivate(path)
             // The identity is taken first: a file replaced in between is then tried once more, never once too often unseen.
             let identity = try PINSourceIdentity(file: path)
-            return RetainedPIN(pin: try content(path), source: identity, isKnownGood: false)
+            return RetainedPIN(pin: try content(path), source: identity, isKnownGood: false, hasSucceeded: false)
         case .credential(let name):
             guard let directory = getenv("CREDENTIALS_DIRECTORY") else {
                 throw FileError(
@@ -36,7 +40,8 @@ package enum PINReader {
             let path = String(cString: directory) + "/" + name
             // systemd makes a credential's file anew at every start, so inode and time would call each restart a new source.
             return RetainedPIN(
-                pin: try content(path), source: PINSourceIdentity(name: "credential:\(name)"), isKnownGood: false)
+                pin: try content(path), source: PINSourceIdentity(name: "credential:\(name)"), isKnownGood: false,
+                hasSucceeded: false)
         }
     }
 

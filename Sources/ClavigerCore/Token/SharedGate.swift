@@ -3,29 +3,46 @@ import Glibc
 /// Lets many in together or one alone: requests hold it shared while they use sessions and handles, a re-initialisation of the
 /// module alone.
 ///
-/// Whoever holds it shared may take it shared again (a batch lets other requests in). That cannot block on a waiting owner: the
-/// kernel of glibc's lock prefers readers, and the state is changed before it is taken alone, so new requests turn back at once.
+/// Whoever waits to be alone is let in before those who come later. Whoever is inside already may enter again (a batch lets other
+/// requests in) and never waits for that: glibc's lock prefers readers, and only newcomers pass the door.
 package final class SharedGate: @unchecked Sendable {
-    // Sendable: the lock is made for threads, and its storage never moves.
+    // Sendable: both locks are made for threads, and their storage never moves.
     private let lock: UnsafeMutablePointer<pthread_rwlock_t>
+    // Held while one waits to be alone, so that a stream of newcomers cannot keep it waiting for ever.
+    private let door: UnsafeMutablePointer<pthread_mutex_t>
 
     package init() {
         lock = .allocate(capacity: 1)
         lock.initialize(to: pthread_rwlock_t())
         let code = pthread_rwlock_init(lock, nil)
         precondition(code == 0, "pthread_rwlock_init failed")
+        door = .allocate(capacity: 1)
+        door.initialize(to: pthread_mutex_t())
+        pthread_mutex_init(door, nil)
     }
 
     deinit {
         pthread_rwlock_destroy(lock)
         lock.deallocate()
+        pthread_mutex_destroy(door)
+        door.deallocate()
     }
 
     /// Enters together with others.
-    package func enterShared() { pthread_rwlock_rdlock(lock) }
+    ///
+    /// - Parameter isInside: whether the calling thread has entered already and not left.
+    package func enterShared(isInside: Bool = false) {
+        if !isInside { pthread_mutex_lock(door) }
+        pthread_rwlock_rdlock(lock)
+        if !isInside { pthread_mutex_unlock(door) }
+    }
 
-    /// Enters alone, after everybody has left.
-    package func enterAlone() { pthread_rwlock_wrlock(lock) }
+    /// Enters alone, after everybody has left. Never from inside.
+    package func enterAlone() {
+        pthread_mutex_lock(door)
+        pthread_rwlock_wrlock(lock)
+        pthread_mutex_unlock(door)
+    }
 
     /// Leaves.
     package func leave() { pthread_rwlock_unlock(lock) }

@@ -11,6 +11,8 @@ package struct Supervision: Sendable {
     private var failures = 0
     private var earliest: UInt64 = 0
     private var lastReport: UInt64 = 0
+    private var refindInterval = Supervision.firstRefindInterval
+    private var earliestRefind: UInt64 = 0
 
     /// The least time between two attempts: rate-limits resets, and bounds how soon a token that is back is noticed.
     static let firstInterval: UInt64 = 500_000_000
@@ -18,6 +20,22 @@ package struct Supervision: Sendable {
     static let maximumInterval: UInt64 = 3_000_000_000
     /// How often a failure that goes on is logged again.
     static let reportInterval: UInt64 = 60_000_000_000
+
+    /// The least time between two searches for a key version that was not found: each interrupts everybody for a moment.
+    static let firstRefindInterval: UInt64 = 60_000_000_000
+    /// The greatest; in between the time doubles for as long as versions are missing.
+    static let maximumRefindInterval: UInt64 = 3_600_000_000_000
+
+    /// Asks for a new search for what was not found.
+    ///
+    /// - Returns: whether there will be one now; the first at once, later ones only after an interval.
+    mutating func wantRefind(now: UInt64) -> Bool {
+        guard now >= earliestRefind else { return false }
+        earliestRefind = now + refindInterval
+        refindInterval = min(refindInterval * 2, Supervision.maximumRefindInterval)
+        reattachWanted = true
+        return true
+    }
 
     /// When the next attempt is due; nil when none is wanted.
     func due() -> UInt64? { reattachWanted ? earliest : nil }
@@ -29,7 +47,12 @@ package struct Supervision: Sendable {
     }
 
     /// Notes that the token is held.
-    mutating func attached() { failures = 0 }
+    ///
+    /// - Parameter isWhole: whether every key version was found.
+    mutating func attached(isWhole: Bool) {
+        failures = 0
+        if isWhole { refindInterval = Supervision.firstRefindInterval }
+    }
 
     /// Notes that an attempt failed.
     ///

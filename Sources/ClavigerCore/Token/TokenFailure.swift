@@ -1,5 +1,6 @@
 import ClavigerWire
 import Cryptoki
+import Glibc
 
 /// Why the token cannot be used, and whether time alone may mend it.
 package enum TokenFailure: Error, Equatable, Sendable, CustomStringConvertible {
@@ -9,6 +10,23 @@ package enum TokenFailure: Error, Equatable, Sendable, CustomStringConvertible {
     case needsOperator(String)
     /// There is no PIN; somebody has to present it.
     case sealed(String)
+
+    /// The database failed. What a full disk or a lock refuses now may succeed later; a damaged file will not.
+    init(_ error: StoreError) {
+        switch error {
+        case .failed: self = .lost(error.description)
+        case .missing, .unreadable, .newer, .corrupt: self = .needsOperator(error.description)
+        }
+    }
+
+    /// A file failed while the token was taken hold of. What lacks room or descriptors now may succeed later.
+    init(_ error: FileError, _ what: String? = nil) {
+        let reason = (what.map { "\($0): " } ?? "") + error.description
+        switch error.code {
+        case ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM, EIO: self = .lost(reason)
+        case _: self = .needsOperator(reason)
+        }
+    }
 
     package var description: String {
         switch self {

@@ -88,13 +88,14 @@ package struct TokenFiles: Sendable {
 
     /// Makes object files durable and proves each to be whole.
     ///
-    /// - Returns: false when one does not parse to its exact end: the token swallowed a write error.
-    package func secure(_ paths: Set<String>) throws(FileError) -> Bool {
+    /// - Parameter passingDamaged: whether files that are not whole are passed over.
+    /// - Returns: false when one is not whole: the token swallowed a write error.
+    package func secure(_ paths: Set<String>, passingDamaged: Bool = false) throws(FileError) -> Bool {
         for path in paths {
             try Files.sync(path)
-            try Files.syncDirectory(Files.parent(of: path))
-            guard TokenFiles.parses(try Files.read(path)) else { return false }
+            guard try TokenFiles.parses(Files.read(path)) || passingDamaged else { return false }
         }
+        for directory in Set(paths.map(Files.parent)) { try Files.syncDirectory(directory) }
         return true
     }
 
@@ -102,37 +103,66 @@ package struct TokenFiles: Sendable {
         try Files.list(storage).filter { Files.status(storage + "/" + $0 + "/" + TokenFiles.tokenFile) != nil }
     }
 
-    /// Whether `bytes` are a whole object file: a generation number, then attributes to the exact end, at least one.
+    /// Whether `bytes` are the whole file of a token or of a key: a generation number, then attributes to the exact end.
     ///
     /// An attribute is type, kind and value, all numbers 8 bytes big-endian: kind 1 a byte, 2 a number, 3 a length and bytes,
-    /// 4 a length and nested attributes (not descended into: their length is what must fit), 5 a count and numbers.
+    /// 4 a length and nested attributes (not descended into: their length is what must fit), 5 a count and numbers. They stand by
+    /// ascending type and nothing marks the end, so a file cut off between two is told by what every whole one has: a key its
+    /// CKA_ALLOWED_MECHANISMS, a token the SO PIN's record, and the user PIN's when its flags say that one is set.
     package static func parses(_ bytes: [UInt8]) -> Bool {
-        var position = 0
-        func number() -> Int? {
-            guard bytes.count - position >= 8 else { return nil }
-            let value = bytes[position..<position + 8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-            position += 8
-            return Int(exactly: value)
-        }
-        func skip(_ count: Int?) -> Bool {
-            guard let count, count <= bytes.count - position else { return false }
-            position += count
-            return true
-        }
-        guard skip(8) else { return false }
-        var attributes = 0
-        while position < bytes.count {
-            guard skip(8), let kind = number() else { return false }
+        var reader = Reader(bytes: bytes)
+        guard reader.skip(8) else { return false }
+        var last: UInt64?
+        var types: Set<UInt64> = []
+        var tokenFlags: UInt64 = 0
+        while reader.position < bytes.count {
+            guard let type = reader.number(), last.map({ $0 < type }) ?? true, let kind = reader.number() else { return false }
             switch kind {
-            case 1: guard skip(1) else { return false }
-            case 2: guard skip(8) else { return false }
-            case 3, 4: guard skip(number()) else { return false }
+            case 1: guard reader.skip(1) else { return false }
+            case 2:
+                guard let number = reader.number() else { return false }
+                if type == StoredType.tokenFlags { tokenFlags = number }
+            case 3, 4: guard let count = reader.number(), reader.skip(count) else { return false }
             case 5:
-                guard let count = number(), count <= bytes.count / 8, skip(count * 8) else { return false }
+                let (size, overflow) = (reader.number() ?? .max).multipliedReportingOverflow(by: 8)
+                guard !overflow, reader.skip(size) else { return false }
             case _: return false
             }
-            attributes += 1
+            types.insert(type)
+            last = type
         }
-        return attributes > 0
+        guard types.contains(StoredType.tokenFlags) else { return types.contains(StoredType.allowedMechanisms) }
+        let hasUserPIN = tokenFlags & userPINInitialized != 0
+        return types.contains(StoredType.officerPIN) && (!hasUserPIN || types.contains(StoredType.userPIN))
+    }
+
+    /// Attribute types as they stand in the files.
+    private enum StoredType {
+        static let allowedMechanisms: UInt64 = 0x4000_0600
+        // SoftHSM's own, of the vendor range (its OSAttributes.h).
+        static let tokenFlags: UInt64 = 0x8000_534b
+        static let officerPIN: UInt64 = 0x8000_534c
+        static let userPIN: UInt64 = 0x8000_534d
+    }
+
+    /// CKF_USER_PIN_INITIALIZED.
+    private static let userPINInitialized: UInt64 = 0x8
+
+    /// Goes through a file's bytes; no number in them can lead it outside.
+    private struct Reader {
+        let bytes: [UInt8]
+        var position = 0
+
+        mutating func number() -> UInt64? {
+            guard bytes.count - position >= 8 else { return nil }
+            defer { position += 8 }
+            return bytes[position..<position + 8].reduce(0) { $0 << 8 | UInt64($1) }
+        }
+
+        mutating func skip(_ count: UInt64) -> Bool {
+            guard count <= UInt64(bytes.count - position) else { return false }
+            position += Int(count)
+            return true
+        }
     }
 }

@@ -14,6 +14,9 @@ package struct TokenObjects: Sendable {
     /// The keys by their CKA_ID: secret and private ones, which are what records speak of.
     package private(set) var keys: [[UInt8]: [Found]] = [:]
 
+    /// How many objects could not even be asked whose they are.
+    package private(set) var unreadable = 0
+
     /// The most objects that are looked at: no token known holds as many.
     private static let maximum = 1_000_000
 
@@ -24,9 +27,18 @@ package struct TokenObjects: Sendable {
             let handles = try session.findObjects(
                 matching: [.objectClass(objectClass), .bool(.token, true)], limit: TokenObjects.maximum)
             for handle in handles {
-                let label = try session.bytes(.label, of: handle)
-                guard label.starts(with: prefix) else { continue }
-                let objectID = try session.bytes(.id, of: handle)
+                let label: [UInt8]
+                let objectID: [UInt8]
+                do throws(CryptokiError) {
+                    label = try session.bytes(.label, of: handle)
+                    guard label.starts(with: prefix) else { continue }
+                    objectID = try session.bytes(.id, of: handle)
+                } catch {
+                    // One object that cannot be read (somebody else's without a label, ours with a damaged file) must not keep all
+                    // others from being found. A token that answers nothing more is told by the canary.
+                    unreadable += 1
+                    continue
+                }
                 let found = Found(
                     handle: handle, objectID: objectID, label: String(decoding: label, as: UTF8.self), objectClass: objectClass)
                 keys[objectID, default: []].append(found)

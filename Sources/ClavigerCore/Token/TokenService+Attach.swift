@@ -9,9 +9,13 @@ extension TokenService {
     /// Takes hold of the token, or says why not; never throws, and leaves the outcome in the status.
     ///
     /// - Parameter presented: the PIN that an operator presents; nil to use the one that succeeded before or the configured source.
-    package func attach(presented: consuming SecretBytes?) {
+    /// - Returns: false when a PIN is presented and the token is held already: then nothing was done.
+    @discardableResult
+    package func attach(presented: consuming SecretBytes?) -> Bool {
         gate.enterAlone()
         defer { gate.leave() }
+        // Two operators at once, or an operator and the supervisor: the second must not take away what the first has got.
+        if presented != nil && currentStatus.state.serves { return false }
         let outcome = tryAttach(presented)
         switch outcome {
         case nil:
@@ -21,7 +25,7 @@ extension TokenService {
             } else {
                 setStatus(.ready, "")
             }
-            supervision.withLock { $0.attached() }
+            supervision.withLock { $0.attached(isWhole: faulty == 0) }
             log.notice("token ready", metadata: ["generation": "\(snapshots.current.generation)", "unusable": "\(faulty)"])
         case .some(let failure):
             // Nobody is served, so nobody needs to be logged in. What the token says of itself can still be asked.
@@ -29,10 +33,17 @@ extension TokenService {
                 if let anchor = management.anchor.take() { try? anchor.close() }
             }
             setStatus(failure.state, failure.description)
-            if supervision.withLock({ $0.failed(now: Clock.monotonic()) }) {
+            // What time may mend is tried again, whoever tried first; what needs somebody waits for them.
+            let isNews = supervision.withLock { supervision in
+                supervision.reattachWanted = failure.state == .lost
+                return supervision.failed(now: Clock.monotonic())
+            }
+            if isNews {
                 log.error("token not ready", metadata: ["state": "\(failure.state.name)", "reason": "\(failure)"])
             }
+            bell.ring()
         }
+        return true
     }
 
     private func tryAttach(_ presented: consuming SecretBytes?) -> TokenFailure? {
@@ -61,7 +72,7 @@ extension TokenService {
     }
 
     private func initialize() throws(TokenFailure) -> (SlotID, TokenInfo) {
-        let restored = try mapping({ TokenFailure.needsOperator("the token's files cannot be examined: \($0)") }) {
+        let restored = try mapping({ (error: FileError) in TokenFailure(error, "the token's files cannot be examined") }) {
             () throws(FileError) -> [String] in try files?.restore() ?? []
         }
         for path in restored {
@@ -92,19 +103,38 @@ extension TokenService {
         let warnings = LoginMarker.TokenWarnings(
             countLow: info.flags.contains(.userPINCountLow), finalTry: info.flags.contains(.userPINFinalTry),
             locked: info.flags.contains(.userPINLocked))
-        let previous = try mapping({ (error: FileError) in TokenFailure.needsOperator(error.description) }) {
+        let previous = try mapping({ (error: FileError) in TokenFailure(error) }) {
             () throws(FileError) -> LoginMarker? in try LoginMarker.read(configuration.stateDirectory)
         }
         let candidate = try choosePIN(presented, previous: previous, warnings: warnings)
-        switch LoginMarker.next(
-            after: previous, source: candidate.source, byOperator: candidate.isKnownGood, warnings: warnings)
-        {
-        case .refuse(let why): throw .needsOperator(why)
-        case .attempt(let marker): try attempt(marker, pin: candidate.pin, slot: slot)
-        }
+        let verdict: Verdict =
+            switch LoginMarker.next(
+                after: previous, source: candidate.source, byOperator: candidate.isKnownGood, warnings: warnings)
+            {
+            case .refuse(let why): .unjudged(.needsOperator(why))
+            case .attempt(let marker): attempt(marker, pin: candidate.pin, slot: slot)
+            }
         // A noncopyable value leaves its variable only by being consumed whole: through an Optional, into the lock.
-        var succeeded: RetainedPIN? = candidate.known()
-        retained.withLock { $0 = succeeded.take() }
+        switch verdict {
+        case .accepted:
+            var succeeded: RetainedPIN? = candidate.known()
+            retained.withLock { $0 = succeeded.take() }
+        case .refused(let failure): throw failure
+        case .unjudged(let failure):
+            // Nothing was said against a PIN that succeeded before: an outage in mid-login must not cost it.
+            if candidate.hasSucceeded {
+                var kept: RetainedPIN? = candidate
+                retained.withLock { $0 = kept.take() }
+            }
+            throw failure
+        }
+    }
+
+    /// What the token made of a PIN.
+    private enum Verdict {
+        case accepted
+        case refused(TokenFailure)
+        case unjudged(TokenFailure)
     }
 
     /// The PIN to try: the one presented, the one that succeeded before, or that of the configured source.
@@ -112,7 +142,7 @@ extension TokenService {
         _ presented: consuming SecretBytes?, previous: LoginMarker?, warnings: LoginMarker.TokenWarnings
     ) throws(TokenFailure) -> RetainedPIN {
         if let given = presented.take() {
-            return RetainedPIN(pin: given, source: PINSourceIdentity(name: "unlock"), isKnownGood: true)
+            return RetainedPIN(pin: given, source: PINSourceIdentity(name: "unlock"), isKnownGood: true, hasSucceeded: false)
         }
         // It succeeded before, so only the token's own warnings stand against it.
         if let known = retained.withLock({ $0.take() }) { return known }
@@ -120,7 +150,7 @@ extension TokenService {
         guard PINReader.isThere(configured) else {
             throw .sealed("there is no PIN at \(PINReader.name(configured)): put it there and restart, or run 'claviger unlock'")
         }
-        let asOperatorMatter = { (error: FileError) in TokenFailure.needsOperator(error.description) }
+        let asOperatorMatter = { (error: FileError) in TokenFailure(error) }
         let identity = try mapping(asOperatorMatter) { () throws(FileError) in try PINReader.identity(configured) }
         // Decided before the PIN is read: one that may not be tried is not even taken into memory.
         if case .refuse(let why) = LoginMarker.next(
@@ -132,24 +162,16 @@ extension TokenService {
     }
 
     /// The one C_Login of this initialisation, between two durable writes of the marker.
-    private func attempt(_ marker: LoginMarker, pin: borrowing SecretBytes, slot: SlotID) throws(TokenFailure) {
+    private func attempt(_ marker: LoginMarker, pin: borrowing SecretBytes, slot: SlotID) -> Verdict {
         var marker = marker
         let directory = configuration.stateDirectory
-        let pending = marker
-        try mapping({ TokenFailure.needsOperator("no login without its marker and a copy of the token's files: \($0)") }) {
-            () throws(FileError) in
+        do throws(FileError) {
             try files?.copy()
-            try pending.write(directory)
+            try marker.write(directory)
+        } catch {
+            return .unjudged(TokenFailure(error, "no login without its marker and a copy of the token's files"))
         }
-        var failure: CryptokiError?
-        management.withLock { management in
-            do throws(CryptokiError) {
-                management.anchor = try module.openSession(slot, readWrite: true)
-                try management.anchor?.login(.user, pin: pin.bytes)
-            } catch {
-                if error.returnValue != .userAlreadyLoggedIn { failure = error }
-            }
-        }
+        let failure = logIn(pin, slot)
         marker.result =
             switch failure?.returnValue {
             case nil: failure == nil ? .accepted : .unjudged
@@ -157,20 +179,44 @@ extension TokenService {
             case .pinLocked?: .locked
             case .some: .unjudged
             }
-        let judged = marker
-        try mapping({ TokenFailure.needsOperator("the login's result cannot be written down: \($0)") }) { () throws(FileError) in
-            try judged.write(directory)
-            if judged.result == .accepted { try files?.copy() }
+        var unwritten: FileError?
+        do throws(FileError) {
+            try marker.write(directory)
+            if marker.result == .accepted { try files?.copy() }
+        } catch {
+            unwritten = error
         }
         switch marker.result {
-        case .accepted: return
+        case .accepted:
+            return unwritten.map { .unjudged(TokenFailure($0, "the login's result cannot be written down")) } ?? .accepted
         case .refused:
-            throw .needsOperator(
-                "the token refused the PIN from \(marker.source.name); it is not tried again until that changes or 'claviger unlock' is run"
-            )
-        case .locked: throw .needsOperator("the token has locked the user PIN: reset it with the SO PIN")
+            return .refused(
+                .needsOperator(
+                    "the token refused the PIN from \(marker.source.name); it is not tried again until that changes or 'claviger unlock' is run"
+                ))
+        case .locked: return .refused(.needsOperator("the token has locked the user PIN: reset it with the SO PIN"))
         case .unjudged, .pending:
-            throw .lost("the login failed: \(failure?.description ?? "no answer")")
+            return .unjudged(.lost("the login failed: \(failure?.description ?? "no answer")"))
+        }
+    }
+
+    private func logIn(_ pin: borrowing SecretBytes, _ slot: SlotID) -> CryptokiError? {
+        management.withLock { management in
+            do throws(CryptokiError) {
+                var session = try module.openSession(slot, readWrite: true)
+                do throws(CryptokiError) {
+                    try session.login(.user, pin: pin.bytes)
+                } catch {
+                    // C_Finalize left the login standing, so nobody has judged this PIN yet.
+                    guard error.returnValue == .userAlreadyLoggedIn else { throw error }
+                    try session.logout()
+                    try session.login(.user, pin: pin.bytes)
+                }
+                management.anchor = consume session
+                return nil
+            } catch {
+                return error
+            }
         }
     }
 }

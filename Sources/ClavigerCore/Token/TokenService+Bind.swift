@@ -28,6 +28,9 @@ extension TokenService {
         } catch {
             throw .lost("the token's objects cannot be listed: \(error)")
         }
+        if objects.unreadable > 0 {
+            log.warning("objects on the token cannot be read", metadata: ["count": "\(objects.unreadable)"])
+        }
         var quarantine: [QuarantineRecord] = []
         try proveInstance(&objects, &quarantine, &session, &scratch)
         // Open intents first: what is adopted is a stored version like all others afterwards.
@@ -49,6 +52,9 @@ extension TokenService {
                 }
             }
         }
+        if keys.values.contains(where: { $0.versions.contains { $0.handle == nil } }) {
+            try requireCanary(&session, &scratch)
+        }
         for object in objects.rest {
             quarantine.append(
                 QuarantineRecord(objectID: object.objectID, label: object.label, reason: "no record speaks of it"))
@@ -64,7 +70,7 @@ extension TokenService {
     }
 
     private func stored<R>(_ body: () throws(StoreError) -> R) throws(TokenFailure) -> R {
-        try mapping({ (error: StoreError) in TokenFailure.needsOperator(error.description) }, body)
+        try mapping({ (error: StoreError) in TokenFailure(error) }, body)
     }
 
     /// The canary and its companions must be there and the canary must answer, else this is not our token.
@@ -86,11 +92,21 @@ extension TokenService {
                 }
             }
             guard isProven else {
+                guard objects.unreadable == 0 else { throw .lost("the instance's keys cannot be read") }
                 throw .needsOperator(
                     "the instance's key '\(record.role.name)' is missing or does not answer: is this a copy or an older state of the token?"
                 )
             }
         }
+    }
+
+    /// Keys that do not answer on a token that does not answer either say nothing of the keys: it went away in between.
+    private func requireCanary(_ session: inout Session, _ scratch: inout CipherScratch) throws(TokenFailure) {
+        guard let canary = live.withLock({ $0?.canary }) else { return }
+        let name = ObjectName(instance: instance.id, version: Limits.firstVersion, role: .canary)
+        let holds = try? KnownAnswerProof.holds(
+            canary.answer, for: name, key: canary.handle, session: &session, scratch: &scratch)
+        guard holds == true else { throw .lost("the token went away while its keys were looked for") }
     }
 
     /// The one object that proves to be the key of the known answer; others of its name are quarantined.
@@ -127,14 +143,10 @@ extension TokenService {
     private func settle(
         _ intent: Intent, _ objects: TokenObjects, _ session: inout Session, _ scratch: inout CipherScratch
     ) throws(TokenFailure) {
-        let name = ObjectName(key: intent.key, version: intent.version, role: .cipher)
-        var rest = objects
-        let found = rest.take(name)
-        if found.count == 1, try isAsOrdered(name, found[0].handle, &session) {
-            let answer = try mapping({ (error: CryptokiError) in TokenFailure.lost(error.description) }) {
-                () throws(CryptokiError) in
-                try KnownAnswerProof.make(for: name, key: found[0].handle, session: &session, scratch: &scratch)
-            }
+        let before = try stored { () throws(StoreError) in try store.key(intent.key)?.version ?? 0 }
+        // Another rotation may have made this very version since: then the object is that one's, and nothing is left to complete.
+        let isNext = UInt64(before) + 1 == UInt64(intent.version)
+        if isNext, let answer = try adopt(intent, objects, &session, &scratch) {
             _ = try stored { () throws(StoreError) in try complete(intent, knownAnswer: answer) }
             log.notice("a change that was cut off has been completed", metadata: intent.metadata)
         } else {
@@ -143,19 +155,26 @@ extension TokenService {
         }
     }
 
-    /// Whether an object is exactly what was ordered, and whole on the disk.
-    private func isAsOrdered(
-        _ name: ObjectName, _ handle: ObjectHandle, _ session: inout Session
-    ) throws(TokenFailure) -> Bool {
-        let template = ObjectTemplate(name, instance: instance.id)
-        let difference = try mapping({ (error: CryptokiError) in TokenFailure.lost(error.description) }) {
-            () throws(CryptokiError) in try template.difference(of: handle, session: &session)
-        }
-        guard difference == nil else { return false }
-        return try mapping({ (error: FileError) in TokenFailure.needsOperator(error.description) }) {
-            () throws(FileError) -> Bool in
-            guard let files else { return true }
-            return try files.secure(try files.objects())
+    /// The known answer of the one object that is exactly what an intent ordered, whole on the disk, and opens what it seals; nil when
+    /// there is none. Nobody was told of the object, so one in doubt is left to the quarantine: it must not keep the daemon from
+    /// serving all other keys.
+    private func adopt(
+        _ intent: Intent, _ objects: TokenObjects, _ session: inout Session, _ scratch: inout CipherScratch
+    ) throws(TokenFailure) -> KnownAnswer? {
+        let name = ObjectName(key: intent.key, version: intent.version, role: .cipher)
+        var rest = objects
+        let found = rest.take(name)
+        guard found.count == 1 else { return nil }
+        do throws(ObjectFailure) {
+            let left = try factory.isAsOrdered(name, found[0].handle, session: &session)
+            return left ? try factory.proof(name, found[0].handle, session: &session, scratch: &scratch) : nil
+        } catch {
+            switch error {
+            case .token(let cause) where cause.meansLost: throw .lost(cause.description)
+            case .token, .attributes, .storage:
+                log.warning("what a change that was cut off has made is not usable", metadata: ["error": "\(error)"])
+                return nil
+            }
         }
     }
 }

@@ -34,6 +34,8 @@ extension TokenService {
         _ key: KeyEntry, _ version: VersionEntry, _ worker: TokenSession, whileOpening: Bool,
         _ body: (inout Session, inout CipherScratch) throws(CryptokiError) -> Void
     ) throws(Refusal) {
+        // Once the token is known to be lost, the rest of a batch must not wait for it item by item.
+        if let refusal { throw refusal }
         var failure: CryptokiError
         do throws(CryptokiError) {
             guard try worker.use(body) != nil else { throw .failed(.openSession, .sessionHandleInvalid) }
@@ -76,8 +78,7 @@ extension TokenService {
             log.error(
                 "key version does not answer as it should",
                 metadata: ["key": "\(key.id)", "version": "\(version.number)", "error": "\(error)"])
-            supervision.withLock { $0.reattachWanted = true }
-            bell.ring()
+            wantRefind()
             return Refusal(.keyUnavailable, retryAfter: 5_000)
         case .tokenLost:
             declareLost(error.description)

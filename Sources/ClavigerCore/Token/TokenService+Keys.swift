@@ -53,7 +53,8 @@ extension TokenService {
             guard earlier.uid == change.uid, earlier.opcode == change.opcode, earlier.bodyDigest == digest else {
                 throw Refusal(.operationConflict)
             }
-            if earlier.state != .failed { return (earlier, true) }
+            // A rotation that was cut off and overtaken by another can only be begun again: its version is taken.
+            if earlier.state == .done || (earlier.state == .open && !isOvertaken(earlier)) { return (earlier, true) }
         }
         var intent = Intent(
             operation: change.operation, uid: change.uid, opcode: change.opcode, bodyDigest: digest,
@@ -77,6 +78,11 @@ extension TokenService {
         return (intent, false)
     }
 
+    private func isOvertaken(_ intent: Intent) -> Bool {
+        guard let key = snapshots.current.keys[intent.key] else { return false }
+        return intent.version <= key.current.number
+    }
+
     private func carryOut(
         _ intent: Intent, isResumed: Bool, _ session: inout Session, _ scratch: inout CipherScratch
     ) throws(Refusal) -> KeyRecord {
@@ -85,7 +91,7 @@ extension TokenService {
         let answer: KnownAnswer
         do throws(ObjectFailure) {
             // Looking for an object costs time with the number of objects, so only who may have made it before looks.
-            if isResumed, let made = try factory.existing(name, session: &session) {
+            if isResumed, let made = try factory.existing(name, isFromDisk: false, session: &session) {
                 handle = made
             } else {
                 handle = try factory.make(name, session: &session)
@@ -105,7 +111,7 @@ extension TokenService {
         }
         // Should the commit fail, the object waits for the open intent to be settled.
         let record = try mapping(refuse) { () throws(StoreError) in try complete(intent, knownAnswer: answer) }
-        publish(intent, record, handle, answer)
+        publish(intent, record, handle, answer, isResumed: isResumed)
         return record
     }
 
@@ -137,10 +143,15 @@ extension TokenService {
         }
     }
 
-    private func publish(_ intent: Intent, _ record: KeyRecord, _ handle: ObjectHandle, _ answer: KnownAnswer) {
+    private func publish(
+        _ intent: Intent, _ record: KeyRecord, _ handle: ObjectHandle, _ answer: KnownAnswer, isResumed: Bool
+    ) {
+        // The known answer is the first encryption. How many an earlier attempt has made nobody knows, so its block counts as used.
+        let counter =
+            isResumed ? WrapCounter(reserved: WrapBudget.block) : WrapCounter(used: 1, reserved: WrapBudget.block)
         let entry = VersionEntry(
-            number: intent.version, suite: intent.suite, created: intent.created, knownAnswer: answer,
-            counter: WrapCounter(used: 1, reserved: WrapBudget.block), handle: handle)
+            number: intent.version, suite: intent.suite, created: intent.created, knownAnswer: answer, counter: counter,
+            handle: handle)
         snapshots.update { snapshot in
             var key =
                 snapshot.keys[record.id]
@@ -153,7 +164,7 @@ extension TokenService {
     /// All keys as stored, without handles yet. Counters of versions that this process knows go on counting.
     func loadKeys() throws(TokenFailure) -> [KeyID: KeyEntry] {
         let before = snapshots.current
-        let (stored, versions) = try mapping({ (error: StoreError) in TokenFailure.needsOperator(error.description) }) {
+        let (stored, versions) = try mapping({ (error: StoreError) in TokenFailure(error) }) {
             () throws(StoreError) in (try store.keys(), try store.versions())
         }
         var keys: [KeyID: KeyEntry] = [:]
@@ -170,8 +181,10 @@ extension TokenService {
         }
         for key in stored {
             let numbers = keys[key.id]?.versions.map(\.number) ?? []
-            guard numbers == Array(Limits.firstVersion..<key.version + 1) else {
-                throw .needsOperator("the database is damaged: key \(key.id) has versions \(numbers), not 1 to \(key.version)")
+            let isWhole = numbers.enumerated().allSatisfy { Int(Limits.firstVersion) + $0.offset == Int($0.element) }
+            guard isWhole, !numbers.isEmpty, numbers.last == key.version else {
+                throw .needsOperator(
+                    "the database is damaged: key \(key.id) has \(numbers.count) versions, not those from 1 to \(key.version)")
             }
         }
         return keys

@@ -18,8 +18,6 @@ extension TokenService {
                 if now >= due {
                     supervision.withLock { $0.begin(now: now) }
                     attach(presented: nil)
-                    // What time may mend is tried again; what needs somebody waits for them.
-                    if currentStatus.state == .lost { supervision.withLock { $0.reattachWanted = true } }
                     continue
                 }
             }
@@ -34,13 +32,7 @@ extension TokenService {
     }
 
     /// Takes hold of the token for the first time; the supervisor goes on where this fails.
-    package func start() {
-        attach(presented: nil)
-        if currentStatus.state == .lost {
-            supervision.withLock { $0.reattachWanted = true }
-            bell.ring()
-        }
-    }
+    package func start() { attach(presented: nil) }
 
     /// Gives the token back: logs out, ends the module. No request may be inside.
     package func stop() {
@@ -56,9 +48,8 @@ extension TokenService {
     /// - Throws: `alreadyUnlocked`, `pinRefused`, or what keeps the token from serving now.
     func unlock(_ pin: consuming SecretBytes) throws(Refusal) {
         guard !currentStatus.state.serves else { throw Refusal(.alreadyUnlocked) }
-        // A PIN that was refused while another is retained says nothing of the retained one; but now the presented one counts.
-        retained.withLock { $0 = nil }
-        attach(presented: pin)
+        // A PIN retained from before stays until this one has succeeded: the token may not even answer now.
+        guard attach(presented: pin) else { throw Refusal(.alreadyUnlocked) }
         let status = currentStatus
         guard !status.state.serves else { return }
         let judged = try? LoginMarker.read(configuration.stateDirectory)
@@ -70,6 +61,12 @@ extension TokenService {
             case .needsOperator, .sealed, .ready, .degraded: throw Refusal(.needsOperator, status.reason)
             }
         }
+    }
+
+    /// Has the token taken hold of again, because a key version has no usable object: it may be there the next time.
+    func wantRefind() {
+        guard supervision.withLock({ $0.wantRefind(now: Clock.monotonic()) }) else { return }
+        bell.ring()
     }
 
     /// Notes that a key's newest version nears its wrap limit.

@@ -155,25 +155,31 @@ package final class TokenService: Sendable {
     /// - Throws: the refusal for the present state; then there is nothing to leave.
     package func enter(_ worker: TokenSession) throws(Refusal) -> Snapshot {
         if let refusal { throw refusal }
-        gate.enterShared()
+        gate.enterShared(isInside: worker.depth > 0)
+        worker.depth += 1
         do throws(Refusal) {
             if let refusal { throw refusal }
             guard let live = live.withLock({ $0 }) else { throw Refusal(.tokenUnavailable, retryAfter: 1_000) }
             do throws(CryptokiError) {
                 try worker.prepare(live)
             } catch {
+                // The token has no session left for this worker; that is no reason to take those of the others away.
+                if error.returnValue == .sessionCount { throw Refusal(.busy, retryAfter: 100) }
                 declareLost("a session cannot be opened: \(error)")
                 throw Refusal(.tokenUnavailable, retryAfter: 1_000)
             }
             return snapshots.current
         } catch {
-            gate.leave()
+            leave(worker)
             throw error
         }
     }
 
     /// Ends what `enter` began.
-    package func leave() { gate.leave() }
+    package func leave(_ worker: TokenSession) {
+        worker.depth -= 1
+        gate.leave()
+    }
 
     /// Turns new requests back and has the supervisor get the token again.
     func declareLost(_ reason: String) {

@@ -9,6 +9,8 @@ package final class TokenSession {
     // What was opened and has not been answered or sealed again yet. The address never moves while `holder` lives.
     private let holder: SecretBytes
     private let place: UnsafeMutableRawBufferPointer
+    /// How often the worker is inside the gate: twice while a batch has let another request in.
+    var depth = 0
     /// The token generation that the session belongs to; 0 when there is none.
     private(set) var generation: UInt64 = 0
 

@@ -71,6 +71,7 @@ struct TestServer: Sendable {
         configure: (inout Configuration) -> Void = { _ in }, _ body: (TestServer) throws -> Void
     ) throws {
         let directory = try TestDirectory()
+        defer { withExtendedLifetime(directory) {} }
         var configuration = Configuration()
         configuration.socket.path = directory.path + "/s"
         configuration.workers.count = workers

@@ -1,0 +1,176 @@
+import ClavigerAdmin
+import ClavigerWire
+import Cryptoki
+import Glibc
+import Logging
+import SecureMemory
+import Support
+import Testing
+
+@testable import ClavigerCore
+
+/// A whole instance with its service on a token of its own. The module belongs to the process, so this is for child processes of exit
+/// tests only, one instance each.
+final class TestInstance {
+    let store: SoftTokenStore
+    let configuration: Configuration
+    // The lock on the token's storage ends with the service, so there is never a second one.
+    private var running: Service?
+
+    static let pin = "user-pin-of-the-tests"
+
+    /// Makes a token and an instance on it, and takes hold of the token.
+    ///
+    /// - Parameter pinFile: whether the daemon finds its PIN in a file; else it waits for `unlock`.
+    init(pinFile: Bool = true) throws {
+        store = try SoftTokenStore()
+        SoftToken.activate(store)
+        let source = pinFile ? "pin-file = \"\(store.directory)/pin\"" : ""
+        let text = """
+            state-directory = "\(store.directory)/state"
+            [module]
+            path = "\(try SoftToken.modulePath())"
+            storage-path = "\(store.tokens)"
+            storage-format = "softhsm2-file"
+            software-token = true
+            [token]
+            uri = "pkcs11:token=test"
+            \(source)
+            """
+        configuration = try Configuration.parse(Array(text.utf8), file: "test.toml")
+        var request = TokenInit.Request()
+        request.userPIN = try TestInstance.secret(TestInstance.pin)
+        _ = try TokenInit(configuration: configuration, request: request, report: { _ in }, show: { _, _ in }).run()
+        if pinFile { try Files.replace(store.directory + "/pin", with: Array(TestInstance.pin.utf8).span.bytes, mode: 0o400) }
+        try begin()
+    }
+
+    private func begin() throws {
+        let service = try Service(
+            configuration: configuration, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, records: false)
+        service.token.start()
+        running = service
+    }
+
+    /// The service that runs.
+    var service: Service {
+        get throws { try #require(running) }
+    }
+
+    static func secret(_ text: String) throws -> SecretBytes { try SecretBytes(copying: Array(text.utf8).span.bytes) }
+
+    /// Ends the service and begins another, as a restart of the daemon would; `between` has the files to itself.
+    func restart(_ between: () throws -> Void = {}) throws {
+        running?.token.stop()
+        running = nil
+        try between()
+        try begin()
+    }
+
+    /// The service's token.
+    var token: TokenService {
+        get throws { try service.token }
+    }
+
+    /// What the service can do now.
+    var status: TokenService.Status {
+        get throws { try token.currentStatus }
+    }
+
+    /// The names of object files of the token.
+    func objectFiles() throws -> Set<String> { try #require(token.files).objects() }
+
+    /// A change under an operation id of the caller's choice.
+    static func change(_ operation: UInt64, _ opcode: Opcode, _ target: TokenService.Change.Target) -> TokenService.Change {
+        TokenService.Change(
+            operation: OperationID(high: 7, low: operation), uid: 0, opcode: opcode, body: [UInt8(operation)], target: target)
+    }
+
+    /// Makes a change as a worker does.
+    func perform(_ change: TokenService.Change) throws -> KeyRecord {
+        let session = try TokenSession()
+        let token = try token
+        _ = try token.enter(session)
+        defer { token.leave(session) }
+        return try token.perform(change)
+    }
+
+    /// The intent that `change` leaves when the daemon is killed right after writing it down.
+    func leaveIntent(_ change: TokenService.Change, key: KeyID, name: String = "", version: UInt32) throws {
+        let intent = Intent(
+            operation: change.operation, uid: change.uid, opcode: change.opcode,
+            bodyDigest: SHA256.digest(change.body.span.bytes), key: key, name: name, version: version, suite: .aesGCM,
+            created: Clock.date(), state: .open, reply: [])
+        try token.store.begin(intent, forgetBefore: 0)
+    }
+
+    /// Makes an object that no record speaks of.
+    func makeObject(_ name: ObjectName) throws {
+        let token = try token
+        _ = try token.manage { (session, _) throws(ObjectFailure) in try token.factory.make(name, session: &session) }
+    }
+
+    /// Has a new worker do one request.
+    func ask<R>(
+        _ opcode: Opcode, _ message: some WireMessage, source: [UInt8] = [], read: (RawSpan) throws -> R
+    ) throws -> R {
+        let worker = try service.makeWorker(entersToken: true)
+        var frame = [UInt8](repeating: 0, count: 64 << 10)
+        var reply = [UInt8](repeating: 0, count: Limits.maximumReplySize)
+        let length = try #require(
+            frame.withUnsafeMutableBytes {
+                FrameWriter.request(message, opcode: opcode, requestID: 1, source: source.span.bytes, into: $0)
+            })
+        let caller = Caller(pid: 1, uid: 0, gid: 0, groups: [], unit: nil, pidfdVerified: true)
+        let header = try FrameHeader(frame.span.bytes)
+        let answered = frame.withUnsafeBytes { frame in
+            reply.withUnsafeMutableBytes { reply in
+                worker.handle(
+                    IncomingRequest(header: header, opcode: opcode, caller: caller, deadline: .max),
+                    frame: UnsafeRawBufferPointer(rebasing: frame[..<length]), reply: reply, scheduling: Alone())
+            }
+        }
+        let answer = Array(reply.prefix(answered))
+        let answerHeader = try FrameHeader(answer.span.bytes)
+        let body = Array(answer.dropFirst(Limits.headerLength))
+        guard answerHeader.kind == .reply else {
+            let refusal = try RefusalBody.decode(body.span.bytes)
+            throw Refusal(try #require(RefusalCode(rawValue: answerHeader.detail)), refusal.message)
+        }
+        return try read(body.span.bytes)
+    }
+
+    private struct Alone: RequestScheduling {
+        var isAbandoned: Bool { false }
+        func letOthersIn() {}
+    }
+
+    /// Wraps one plaintext.
+    func wrap(_ plaintext: [UInt8], _ key: KeyID) throws -> [UInt8] {
+        let range = ByteRange(offset: 0, count: plaintext.count)
+        return try ask(.wrap, WrapRequest(key: .id(key), items: [WrapItem(input: .given(range))]), source: plaintext) { body in
+            let item = try CipherReply.decode(body).items[0]
+            if let code = RefusalCode(rawValue: item.code) { throw Refusal(code, item.message) }
+            return body.part(try #require(item.envelope)).array()
+        }
+    }
+
+    /// What unwrapping one envelope gave.
+    struct Unwrapped: Equatable {
+        var plaintext: [UInt8]
+        var fresh: [UInt8]?
+        var isStale: Bool?
+    }
+
+    /// Unwraps one envelope.
+    func unwrap(_ envelope: [UInt8], refresh: Bool = false) throws -> Unwrapped {
+        let item = OpenItem(envelope: ByteRange(offset: 0, count: envelope.count))
+        return try ask(.unwrap, UnwrapRequest(key: nil, items: [item], refresh: refresh), source: envelope) { body in
+            let item = try CipherReply.decode(body).items[0]
+            if let code = RefusalCode(rawValue: item.code) { throw Refusal(code, item.message) }
+            return Unwrapped(
+                plaintext: body.part(try #require(item.plaintext)).array(), fresh: item.envelope.map { body.part($0).array() },
+                isStale: item.stale)
+        }
+    }
+}

@@ -1,0 +1,113 @@
+import Glibc
+import Testing
+
+@testable import ClavigerCore
+
+@Suite struct LoginMarkerTests {
+    static let source = PINSourceIdentity(name: "/etc/pin", inode: 7, modified: 9)
+    static let other = PINSourceIdentity(name: "/etc/pin", inode: 8, modified: 9)
+
+    /// The rule in words, apart from the code: the expected number of attempts, or nil for a refusal.
+    static func expected(
+        _ previous: LoginMarker?, same: Bool, byOperator: Bool, _ warnings: LoginMarker.TokenWarnings
+    ) -> Int? {
+        // The token's last word stands against everybody.
+        if warnings.locked || warnings.finalTry { return nil }
+        if byOperator { return 1 }
+        guard let previous else { return 1 }
+        let isSuspicious = previous.result == .refused || previous.result == .locked || previous.result == .pending
+        if isSuspicious && warnings.countLow { return nil }
+        switch (previous.result, same) {
+        case (.refused, true), (.locked, true): return nil
+        case (.pending, true): return previous.attempts < 2 ? previous.attempts + 1 : nil
+        case (.refused, false), (.locked, false), (.pending, false), (.accepted, _), (.unjudged, _): return 1
+        }
+    }
+
+    @Test func theWholeDecisionTable() {
+        var markers: [LoginMarker?] = [nil]
+        for result in [LoginMarker.Result.pending, .accepted, .refused, .locked, .unjudged] {
+            for attempts in 0...3 {
+                markers.append(LoginMarker(source: LoginMarkerTests.source, result: result, attempts: attempts))
+            }
+        }
+        var cases = 0
+        for previous in markers {
+            for same in [true, false] {
+                for byOperator in [true, false] {
+                    for bits in 0..<8 {
+                        let warnings = LoginMarker.TokenWarnings(
+                            countLow: bits & 1 != 0, finalTry: bits & 2 != 0, locked: bits & 4 != 0)
+                        let source = same ? LoginMarkerTests.source : LoginMarkerTests.other
+                        let decision = LoginMarker.next(
+                            after: previous, source: source, byOperator: byOperator, warnings: warnings)
+                        let expected = LoginMarkerTests.expected(previous, same: same, byOperator: byOperator, warnings)
+                        switch (decision, expected) {
+                        case (.attempt(let marker), let attempts?):
+                            #expect(marker == LoginMarker(source: source, result: .pending, attempts: attempts))
+                        case (.refuse(let why), nil): #expect(!why.isEmpty)
+                        case (.attempt, nil), (.refuse, _?):
+                            Issue.record("\(decision) after \(String(describing: previous)), same \(same), \(warnings)")
+                        }
+                        cases += 1
+                    }
+                }
+            }
+        }
+        #expect(cases == 21 * 2 * 2 * 8)
+    }
+
+    @Test(arguments: ["/etc/pin", "credential:pin", "unlock", "a=b=c", ""], [LoginMarker.Result.pending, .accepted, .refused])
+    func aMarkerIsReadAsWritten(name: String, result: LoginMarker.Result) throws {
+        let directory = try TemporaryDirectory()
+        let marker = LoginMarker(
+            source: PINSourceIdentity(name: name, inode: .max, modified: -1), result: result, attempts: 2)
+        try marker.write(directory.path)
+        #expect(try LoginMarker.read(directory.path) == marker)
+        #expect(try #require(Files.status(LoginMarker.path(directory.path))).st_mode & 0o777 == 0o600)
+    }
+
+    @Test func onlyAMissingMarkerIsNone() throws {
+        let directory = try TemporaryDirectory()
+        #expect(try LoginMarker.read(directory.path) == nil)
+        // A marker that is there and cannot be read must not pass for none: the PIN would be tried.
+        #expect(mkdir(LoginMarker.path(directory.path), 0o700) == 0)
+        #expect(throws: FileError.self) { try LoginMarker.read(directory.path) }
+    }
+
+    @Test func garbageIsNeverAMarker() throws {
+        let directory = try TemporaryDirectory()
+        let path = LoginMarker.path(directory.path)
+        try LoginMarker(source: LoginMarkerTests.source, result: .accepted, attempts: 1).write(directory.path)
+        let whole = try Files.read(path)
+        for count in 0..<whole.count {
+            try overwrite(path, Array(whole.prefix(count)))
+            #expect(throws: FileError.self, "\(count) bytes of it") { try LoginMarker.read(directory.path) }
+        }
+        for text in [
+            "x\n1\n2\n3\naccepted\n", "source=a\ninode=-1\nmodified=0\nattempts=0\nresult=accepted\n",
+            "source=a\ninode=1\nmodified=0\nattempts=-1\nresult=accepted\n",
+            "source=a\ninode=1\nmodified=0\nattempts=0\nresult=fine\n",
+            "source=a\ninode=1\nmodified=0\nattempts=0\nresult=accepted\nmore=1\n",
+            "inode=1\nsource=a\nmodified=0\nattempts=0\nresult=accepted\n",
+        ] {
+            try overwrite(path, Array(text.utf8))
+            #expect(throws: FileError.self, "\(text)") { try LoginMarker.read(directory.path) }
+        }
+        var random = SeededGenerator(seed: 3)
+        for _ in 0..<200 {
+            try overwrite(path, random.bytes(Int.random(in: 0...80, using: &random)))
+            #expect(throws: FileError.self) { try LoginMarker.read(directory.path) }
+        }
+    }
+
+    @Test func aFileOtherwiseReplacedIsAnotherSource() throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.file("pin")
+        try overwrite(path, Array("1234".utf8))
+        let before = try PINSourceIdentity(file: path)
+        #expect(try PINSourceIdentity(file: path) == before)
+        try Files.replace(path, with: Array("1234".utf8).span.bytes)
+        #expect(try PINSourceIdentity(file: path) != before)
+    }
+}
