@@ -15,16 +15,13 @@ import Testing
         var witness = Witness(daemon: try DaemonHarness(), seed: seed)
         try witness.daemon.start()
         for round in 0..<Self.rounds {
-            if round % 5 == 4 {
-                try witness.killInLogin()
-            } else {
-                try witness.killAtWork()
-            }
-            try witness.comeBack(round)
-            // The token itself is looked at from outside now and then: that takes a process each time.
-            if round % 10 == 9 || round == Self.rounds - 1 {
-                try await witness.lookAtToken(round)
-                try witness.daemon.start()
+            do {
+                try await witness.play(round, isLast: round == Self.rounds - 1)
+            } catch {
+                // The log goes with the harness, so what it said last is told here.
+                let end = witness.daemon.stop() ?? -1
+                let log = witness.daemon.log.split(separator: "\n").suffix(40).joined(separator: "\n")
+                throw HarnessError("seed \(seed), round \(round): \(error); the daemon ended with \(end) and logged:\n\(log)")
             }
         }
         #expect(witness.acknowledged > 0 && witness.cutOff > 0, "the kills come at useless moments: seed \(seed)")
@@ -108,8 +105,19 @@ private struct Witness {
 
     private mutating func operation() -> OperationID { OperationID(random: (generator.next(), generator.next())) }
 
+    /// One kill, and what must be so after it.
+    mutating func play(_ round: Int, isLast: Bool) async throws {
+        if round % 5 == 4 { try killInLogin() } else { try killAtWork() }
+        try comeBack(round)
+        // The token itself is looked at from outside now and then: that takes a process each time.
+        if round % 10 == 9 || isLast {
+            try await lookAtToken(round)
+            try daemon.start()
+        }
+    }
+
     /// Sends changes and wraps, kills the daemon at some moment, and takes down what was answered until then.
-    mutating func killAtWork() throws {
+    private mutating func killAtWork() throws {
         let peer = try WirePeer(daemon.socket)
         let clock = ContinuousClock()
         let begin = clock.now
@@ -162,7 +170,7 @@ private struct Witness {
     }
 
     /// Stops the daemon, starts it, and kills it within 3 ms of the start of C_Login, which the marker's writing announces.
-    mutating func killInLogin() throws {
+    private mutating func killInLogin() throws {
         daemon.stop()
         let watch = inotify_init1(Int32(O_CLOEXEC))
         guard watch >= 0 else { throw HarnessError("inotify: \(systemText(errno))") }
@@ -189,7 +197,7 @@ private struct Witness {
     }
 
     /// Starts the daemon again and asks for everything that was promised.
-    mutating func comeBack(_ round: Int) throws {
+    private mutating func comeBack(_ round: Int) throws {
         let comment = Comment("seed \(seed), round \(round)")
         try daemon.start()
         let health = try daemon.health
@@ -225,7 +233,7 @@ private struct Witness {
     }
 
     /// Stops the daemon and compares the token's objects with what the database says: the same, or quarantined.
-    func lookAtToken(_ round: Int) async throws {
+    private func lookAtToken(_ round: Int) async throws {
         let comment = Comment("seed \(seed), round \(round)")
         #expect(daemon.stop() == 0, comment)
         let entries = try await TokenVisit.entries(daemon)

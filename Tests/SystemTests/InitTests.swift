@@ -7,6 +7,16 @@ import Testing
 @Suite struct InitTests {
     private static let rounds = isLong ? 100 : 8
 
+    // How long a whole run takes here, in microseconds, so that the kills come in all of its steps.
+    private static let duration = Result { () throws -> Int in
+        let daemon = try DaemonHarness(initialised: false)
+        let clock = ContinuousClock()
+        let begin = clock.now
+        let made = try daemon.initialise()
+        guard made.status == 0 else { throw HarnessError(made.errorText) }
+        return Int((clock.now - begin) / .microseconds(1))
+    }
+
     /// What it makes: PIN files for their owners only, and nothing left of its own.
     @Test func makesEverythingAndSaysSo() throws {
         let daemon = try DaemonHarness(initialised: false)
@@ -67,7 +77,7 @@ import Testing
         let arguments = ["token", "init", "--so-pin-out", daemon.securityOfficerPINFile]
         var kills: [Int] = []
         for _ in 0..<Int.random(in: 1...3, using: &generator) {
-            let delay = Int.random(in: 0...400_000, using: &generator)
+            let delay = Int.random(in: 0...(try Self.duration.get()), using: &generator)
             let command = try Child.spawn(
                 try Programs.path("claviger"), arguments, output: daemon.directory + "/out", error: daemon.directory + "/out",
                 environment: daemon.environment)
