@@ -218,36 +218,22 @@ package struct TokenInit: ~Copyable {
         let previous = try explain(AdminError.file) { () throws(FileError) in try LoginMarker.read(directory) }
         let decision = LoginMarker.next(
             after: previous, source: PINSourceIdentity(name: "token init"), byOperator: true, warnings: warnings)
-        var marker: LoginMarker
+        let marker: LoginMarker
         switch decision {
         case .refuse(let why): throw .pin(why)
         case .attempt(let allowed): marker = allowed
         }
-        let begun = marker
-        try explain(AdminError.file) { () throws(FileError) in
-            try files?.copy()
-            try begun.write(directory)
-        }
         var session = try explain(AdminError.cryptoki) { () throws(CryptokiError) in
             try module.openSession(slot, readWrite: true)
         }
-        var failure: CryptokiError?
-        do throws(CryptokiError) { try session.login(.user, pin: pin.bytes) } catch { failure = error }
-        switch failure?.returnValue {
-        case nil: marker.result = failure == nil ? .accepted : .unjudged
-        case .pinIncorrect?, .pinLengthRange?, .pinInvalid?: marker.result = .refused
-        case .pinLocked?: marker.result = .locked
-        case .some: marker.result = .unjudged
+        let outcome = try explain(AdminError.file) { () throws(FileError) in
+            try MarkedLogin.perform(marker, pin: pin, session: &session, stateDirectory: directory, files: files)
         }
-        let ended = marker
-        try explain(AdminError.file) { () throws(FileError) in
-            try ended.write(directory)
-            if ended.result == .accepted { try files?.copy() }
-        }
-        if let failure {
-            guard marker.result == .refused else { throw .cryptoki(failure) }
+        if let failure = outcome.failure {
+            guard outcome.result == .refused else { throw .cryptoki(failure) }
             throw .pin("the token refused the user PIN; give the right one with --pin-file or --pin-prompt")
         }
+        if let unwritten = outcome.unwritten { throw .file(unwritten) }
         return session
     }
 

@@ -15,8 +15,7 @@ import Testing
         if warnings.locked || warnings.finalTry { return nil }
         if byOperator { return 1 }
         guard let previous else { return 1 }
-        let isSuspicious = previous.result == .refused || previous.result == .locked || previous.result == .pending
-        if isSuspicious && warnings.countLow { return nil }
+        if previous.result == .pending && warnings.countLow { return nil }
         switch (previous.result, same) {
         case (.refused, true), (.locked, true): return nil
         case (.pending, true): return previous.attempts < 2 ? previous.attempts + 1 : nil

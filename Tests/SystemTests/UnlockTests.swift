@@ -52,12 +52,7 @@ import Testing
             try daemon.start()
             #expect(try daemon.health.state == .needsOperator)
         }
-        // A changed file is a new source. The token still reports a failed login, so somebody has to look first.
-        daemon.stop()
-        try daemon.replacePIN(right, keepingIdentity: false)
-        try daemon.start()
-        let changed = try daemon.health
-        #expect(changed.state == .needsOperator && changed.reason.contains("claviger unlock"))
+        // By hand a wrong one is refused too, and the right one helps.
         let wrong = daemon.directory + "/other-pin"
         try writeFile(wrong, Self.wrongPIN)
         let refused = try daemon.claviger("unlock", "--pin-file", wrong)
@@ -67,6 +62,20 @@ import Testing
         #expect(try daemon.health.state == .ready)
         // And from then on the file is good for itself.
         try daemon.restart()
+        #expect(try daemon.health.state == .ready)
+    }
+
+    /// A changed file is a new source: a corrected PIN is tried at the next start.
+    @Test func aCorrectedPINFileIsTriedAgain() throws {
+        let daemon = try DaemonHarness()
+        let right = try readFile(daemon.pinFile)
+        chmod(daemon.pinFile, 0o600)
+        try writeFile(daemon.pinFile, Self.wrongPIN)
+        try daemon.start()
+        #expect(try daemon.health.state == .needsOperator)
+        daemon.stop()
+        try daemon.replacePIN(right, keepingIdentity: false)
+        try daemon.start()
         #expect(try daemon.health.state == .ready)
     }
 

@@ -165,62 +165,40 @@ extension TokenService {
         return try mapping(asOperatorMatter) { () throws(FileError) in try PINReader.read(configured) }
     }
 
-    /// The one C_Login of this initialisation, between two durable writes of the marker.
+    /// Opens the management session and logs in with it.
     private func attempt(_ marker: LoginMarker, pin: borrowing SecretBytes, slot: SlotID) -> Verdict {
-        var marker = marker
-        let directory = configuration.stateDirectory
-        do throws(FileError) {
-            try files?.copy()
-            try marker.write(directory)
-        } catch {
-            return .unjudged(TokenFailure(error, "no login without its marker and a copy of the token's files"))
-        }
-        let failure = logIn(pin, slot)
-        marker.result =
-            switch failure?.returnValue {
-            case nil: failure == nil ? .accepted : .unjudged
-            case .pinIncorrect?, .pinInvalid?, .pinLengthRange?, .pinExpired?: .refused
-            case .pinLocked?: .locked
-            case .some: .unjudged
+        let attempt: Result<MarkedLogin.Outcome, TokenFailure> = management.withLock { management in
+            do throws(CryptokiError) {
+                management.anchor = try module.openSession(slot, readWrite: true)
+            } catch {
+                return .failure(.lost("a session cannot be opened: \(error)"))
             }
-        var unwritten: FileError?
-        do throws(FileError) {
-            try marker.write(directory)
-            if marker.result == .accepted { try files?.copy() }
-        } catch {
-            unwritten = error
+            do throws(FileError) {
+                return .success(
+                    try MarkedLogin.perform(
+                        marker, pin: pin, session: &management.anchor!, stateDirectory: configuration.stateDirectory, files: files
+                    ))
+            } catch {
+                return .failure(TokenFailure(error, "no login without its marker and a copy of the token's files"))
+            }
         }
-        switch marker.result {
-        case .accepted:
-            return unwritten.map { .unjudged(TokenFailure($0, "the login's result cannot be written down")) } ?? .accepted
-        case .refused:
-            return .refused(
-                .needsOperator(
-                    "the token refused the PIN from \(marker.source.name); it is not tried again until that changes or 'claviger unlock' is run"
-                ))
-        case .locked: return .refused(.needsOperator("the token has locked the user PIN: reset it with the SO PIN"))
-        case .unjudged, .pending:
-            return .unjudged(.lost("the login failed: \(failure?.description ?? "no answer")"))
+        switch attempt {
+        case .failure(let failure): return .unjudged(failure)
+        case .success(let outcome): return judge(outcome, marker.source)
         }
     }
 
-    private func logIn(_ pin: borrowing SecretBytes, _ slot: SlotID) -> CryptokiError? {
-        management.withLock { management in
-            do throws(CryptokiError) {
-                var session = try module.openSession(slot, readWrite: true)
-                do throws(CryptokiError) {
-                    try session.login(.user, pin: pin.bytes)
-                } catch {
-                    // C_Finalize left the login standing, so nobody has judged this PIN yet.
-                    guard error.returnValue == .userAlreadyLoggedIn else { throw error }
-                    try session.logout()
-                    try session.login(.user, pin: pin.bytes)
-                }
-                management.anchor = consume session
-                return nil
-            } catch {
-                return error
-            }
+    private func judge(_ outcome: MarkedLogin.Outcome, _ source: PINSourceIdentity) -> Verdict {
+        switch outcome.result {
+        case .accepted:
+            guard let unwritten = outcome.unwritten else { return .accepted }
+            return .unjudged(TokenFailure(unwritten, "the login's result cannot be written down"))
+        case .refused:
+            let advice = "it is not tried again until that changes or 'claviger unlock' is run"
+            return .refused(.needsOperator("the token refused the PIN from \(source.name); \(advice)"))
+        case .locked: return .refused(.needsOperator("the token has locked the user PIN: reset it with the SO PIN"))
+        case .unjudged, .pending:
+            return .unjudged(.lost("the login failed: \(outcome.failure?.description ?? "no answer")"))
         }
     }
 }
