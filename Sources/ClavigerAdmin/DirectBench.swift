@@ -28,7 +28,8 @@ package final class DirectBench: Sendable {
         let quiet = Logger(label: "claviger") { _ in LineLogHandler() }
         service = try explain({ (error: TokenService.SetUpError) in .setUp(error.description) }) {
             () throws(TokenService.SetUpError) in
-            try Service(configuration: configuration, log: quiet, records: false)
+            try Service(
+                configuration: configuration, log: quiet, records: false, whenStuck: { LogLine.write(.error, $0) })
         }
         service.token.start()
         let status = service.token.currentStatus

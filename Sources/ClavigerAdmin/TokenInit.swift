@@ -43,19 +43,20 @@ package struct TokenInit: ~Copyable {
     private var request: Request
     private var steps: [String] = []
     private let report: (String) -> Void
-    private let show: (String, UnsafeRawBufferPointer) -> Void
+    private let show: (String, UnsafeRawBufferPointer) -> Bool
     private var userPINFile: String?
 
     /// Takes the locks and loads the module.
     ///
     /// - Parameters:
     ///   - report: called with each step as it is done.
-    ///   - show: called once with a generated PIN that has no file to go to, and its name.
+    ///   - show: called once with a generated PIN that has no file to go to, and its name; returns whether it could be shown.
     package init(
         configuration: Configuration, request: consuming Request, report: @escaping (String) -> Void,
-        show: @escaping (String, UnsafeRawBufferPointer) -> Void
+        show: @escaping (String, UnsafeRawBufferPointer) -> Bool
     ) throws(AdminError) {
         let directory = configuration.stateDirectory
+        try TokenInit.requireOwner(directory)
         try explain(AdminError.file) { () throws(FileError) in
             try Files.makeDirectory(directory)
             if let storage = configuration.module.storagePath { try Files.makeDirectory(storage) }
@@ -65,6 +66,15 @@ package struct TokenInit: ~Copyable {
         self.request = request
         self.report = report
         self.show = show
+    }
+
+    /// Refuses to leave files in another user's directory that this user, the daemon's, could not use afterwards.
+    private static func requireOwner(_ directory: String) throws(AdminError) {
+        guard let status = Files.status(directory), status.st_uid != geteuid() else { return }
+        let owner = getpwuid(status.st_uid).map { String(cString: $0.pointee.pw_name) } ?? "\(status.st_uid)"
+        throw .setUp(
+            "\(directory) belongs to \(owner), and the daemon could not use what another user makes there: run it as "
+                + "\(owner), as in 'runuser -u \(owner) -- claviger token init'")
     }
 
     /// Does what is still to be done.
@@ -300,7 +310,7 @@ package struct TokenInit: ~Copyable {
                 userPINFile = path
                 note("wrote the user PIN to \(path)")
             } else {
-                pin.withUnsafeBytes { show("user PIN", $0) }
+                try present("user PIN", pin)
             }
         }
         if let pin = try pending.read(.securityOfficer) {
@@ -309,10 +319,16 @@ package struct TokenInit: ~Copyable {
                 try explain(AdminError.file) { () throws(FileError) in try Files.replace(path, with: bytes, mode: 0o400) }
                 note("wrote the SO PIN to \(path): keep it elsewhere, it can reset the user PIN")
             } else {
-                pin.withUnsafeBytes { show("SO PIN", $0) }
+                try present("SO PIN", pin)
             }
         }
         try pending.remove()
+    }
+
+    private func present(_ name: String, _ pin: borrowing SecretBytes) throws(AdminError) {
+        guard pin.withUnsafeBytes({ show(name, $0) }) else {
+            throw .pin("the generated \(name) could not be shown; it is kept, and the next run shows it")
+        }
     }
 
     // MARK: the instance

@@ -54,7 +54,7 @@ final class Daemon {
             throw Failure(reason: "socket.group: there is no such group")
         }
         let service = try explain { () throws(TokenService.SetUpError) in
-            try Service(configuration: configuration, log: log)
+            try Service(configuration: configuration, log: log, whenStuck: Daemon.restart)
         }
         let listeners = try makeListeners(manager)
         let figures = ServerCounters()

@@ -38,9 +38,16 @@ package enum Files {
     }
 
     /// The whole content of a file that holds a secret, in locked memory.
-    package static func readSecret(_ path: String, maximum: Int) throws(FileError) -> SecretBytes {
+    ///
+    /// - Parameter check: looks at the very file that is read, and may refuse it.
+    package static func readSecret(
+        _ path: String, maximum: Int, check: (stat) throws(FileError) -> Void = { _ in }
+    ) throws(FileError) -> SecretBytes {
         let file = try open(path, O_RDONLY | O_NONBLOCK, "read")
         defer { close(file) }
+        var status = stat()
+        guard fstat(file, &status) == 0 else { throw FileError("examine", path, errno) }
+        try check(status)
         let size = try size(file, path)
         guard size <= maximum else { throw FileError("is longer than \(maximum) bytes", path, 0) }
         var bytes = try locked(size, path)

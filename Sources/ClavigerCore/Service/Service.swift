@@ -20,15 +20,19 @@ package final class Service: RequestHandler {
 
     /// Sets the service up without touching the token.
     ///
-    /// - Parameter records: whether requests that change nothing are recorded, as far as the log level lets them.
+    /// - Parameters:
+    ///   - records: whether requests that change nothing are recorded, as far as the log level lets them.
+    ///   - whenStuck: as for `TokenService`.
     package init(
-        configuration: Configuration, log: Logger, records: Bool = true
+        configuration: Configuration, log: Logger, records: Bool = true,
+        whenStuck: @escaping @Sendable (String) -> Void
     ) throws(TokenService.SetUpError) {
         let store = try mapping(TokenService.SetUpError.store) { () throws(StoreError) in
             try Store(directory: configuration.stateDirectory, create: false)
         }
         let snapshots = SnapshotBox()
-        token = try TokenService(configuration: configuration, store: store, snapshots: snapshots, log: log)
+        token = try TokenService(
+            configuration: configuration, store: store, snapshots: snapshots, log: log, whenStuck: whenStuck)
         self.store = store
         self.snapshots = snapshots
         self.log = log

@@ -27,10 +27,11 @@ package enum PINReader {
     package static func read(_ source: Configuration.PINSource) throws(FileError) -> RetainedPIN {
         switch source {
         case .file(let path):
-            try requirePrivate(path)
             // The identity is taken first: a file replaced in between is then tried once more, never once too often unseen.
             let identity = try PINSourceIdentity(file: path)
-            return RetainedPIN(pin: try content(path), source: identity, isKnownGood: false, hasSucceeded: false)
+            return RetainedPIN(
+                pin: try content(path, check: { (status) throws(FileError) in try requirePrivate(status, path) }),
+                source: identity, isKnownGood: false, hasSucceeded: false)
         case .credential(let name):
             guard let directory = getenv("CREDENTIALS_DIRECTORY") else {
                 throw FileError(
@@ -70,8 +71,7 @@ package enum PINReader {
         }
     }
 
-    private static func requirePrivate(_ path: String) throws(FileError) {
-        guard let status = Files.status(path) else { throw FileError("read", path, errno) }
+    private static func requirePrivate(_ status: stat, _ path: String) throws(FileError) {
         guard status.st_mode & 0o077 == 0 else {
             throw FileError("holds a PIN and must not be open to others: chmod 0400 it", path, 0)
         }
@@ -80,8 +80,10 @@ package enum PINReader {
         }
     }
 
-    private static func content(_ path: String) throws(FileError) -> SecretBytes {
-        let bytes = try Files.readSecret(path, maximum: Limits.maximumPIN + 1)
+    private static func content(
+        _ path: String, check: (stat) throws(FileError) -> Void = { _ in }
+    ) throws(FileError) -> SecretBytes {
+        let bytes = try Files.readSecret(path, maximum: Limits.maximumPIN + 1, check: check)
         let ends = bytes.withUnsafeBytes { $0.last == UInt8(ascii: "\n") }
         let count = ends ? bytes.count - 1 : bytes.count
         guard count > 0 else { throw FileError("holds no PIN", path, 0) }

@@ -38,11 +38,22 @@ package final class SharedGate: @unchecked Sendable {
     }
 
     /// Enters alone, after everybody has left. Never from inside.
-    package func enterAlone() {
+    ///
+    /// - Parameter deadline: CLOCK_MONOTONIC, in nanoseconds; nil waits for ever.
+    /// - Returns: false when somebody was still inside at the deadline: stuck in a call that may never return.
+    package func enterAlone(until deadline: UInt64? = nil) -> Bool {
         pthread_mutex_lock(door)
-        pthread_rwlock_wrlock(lock)
-        pthread_mutex_unlock(door)
+        defer { pthread_mutex_unlock(door) }
+        guard let deadline else { return pthread_rwlock_wrlock(lock) == 0 }
+        while pthread_rwlock_trywrlock(lock) != 0 {
+            guard Clock.monotonic() < deadline else { return false }
+            usleep(SharedGate.pollInterval)
+        }
+        return true
     }
+
+    /// Microseconds between two looks of who waits to be alone: short beside a re-initialisation.
+    private static let pollInterval: UInt32 = 500
 
     /// Leaves.
     package func leave() { pthread_rwlock_unlock(lock) }

@@ -12,7 +12,11 @@ extension TokenService {
     /// - Returns: false when a PIN is presented and the token is held already: then nothing was done.
     @discardableResult
     package func attach(presented: consuming SecretBytes?) -> Bool {
-        gate.enterAlone()
+        guard gate.enterAlone(until: Clock.monotonic() + TokenService.stuckBound) else {
+            // Nothing can be re-initialised under a thread that is inside, and no thread can be taken out.
+            whenStuck("a call into the token's module has not returned for \(TokenService.stuckBound / 1_000_000_000) s")
+            return true
+        }
         defer { gate.leave() }
         // Two operators at once, or an operator and the supervisor: the second must not take away what the first has got.
         if presented != nil && currentStatus.state.serves { return false }

@@ -36,7 +36,7 @@ extension TokenService {
 
     /// Gives the token back: logs out, ends the module. No request may be inside.
     package func stop() {
-        gate.enterAlone()
+        guard gate.enterAlone(until: Clock.monotonic() + TokenService.stuckBound) else { return }
         defer { gate.leave() }
         setStatus(.sealed, "stopping")
         detach()

@@ -57,6 +57,11 @@ package final class TokenService: Sendable {
     private let status: Mutex<Status>
     let quarantined = Atomic<Int>(0)
     let bell = Bell()
+    let whenStuck: @Sendable (String) -> Void
+
+    /// How long a re-initialisation waits for requests that are inside the module, in nanoseconds: far beyond what a working token
+    /// takes for a batch.
+    static let stuckBound: UInt64 = 30_000_000_000
     let supervision = Mutex(Supervision())
 
     /// Why the token service could not even be set up: each a matter for the operator, before anything was touched.
@@ -81,8 +86,12 @@ package final class TokenService: Sendable {
     }
 
     /// Loads what does not need the token to answer: the instance's record, the module, the lock on the token's storage.
+    ///
+    /// - Parameter whenStuck: called when a call into the module does not return and so nothing can be re-initialised; the process
+    ///   is to end with a status that has it restarted.
     package init(
-        configuration: Configuration, store: Store, snapshots: SnapshotBox, log: Logger
+        configuration: Configuration, store: Store, snapshots: SnapshotBox, log: Logger,
+        whenStuck: @escaping @Sendable (String) -> Void
     ) throws(SetUpError) {
         let uri = try mapping(SetUpError.module) { () throws(CryptokiError) in try TokenURI(configuration.token.uri) }
         guard let path = configuration.module.path ?? uri.modulePath else { throw .noModule }
@@ -101,6 +110,7 @@ package final class TokenService: Sendable {
             }
         }
         management = Mutex(Management(anchor: nil, scratch: scratch, storageLock: lock))
+        self.whenStuck = whenStuck
         self.configuration = configuration
         self.store = store
         self.snapshots = snapshots

@@ -102,13 +102,12 @@ struct TokenInitCommand: ParsableCommand {
     }
 
     /// Shows a generated PIN once: on the terminal where there is one, so that it does not end in a file by accident.
-    private static func show(_ name: String, _ pin: UnsafeRawBufferPointer) {
+    private static func show(_ name: String, _ pin: UnsafeRawBufferPointer) -> Bool {
         let terminal = open("/dev/tty", O_WRONLY | O_CLOEXEC | O_NOCTTY)
         let file = terminal >= 0 ? terminal : STDERR_FILENO
         defer { if terminal >= 0 { close(terminal) } }
-        _ = writeAll(file, Array("\(name), shown this once: ".utf8).span.bytes)
-        _ = writeAll(file, pin.bytes)
-        _ = writeAll(file, Array("\n".utf8).span.bytes)
+        return writeAll(file, Array("\(name), shown this once: ".utf8).span.bytes) && writeAll(file, pin.bytes)
+            && writeAll(file, Array("\n".utf8).span.bytes)
     }
 
     private static func advice(_ error: AdminError) -> String {

@@ -40,14 +40,15 @@ final class TestInstance {
         configuration = try Configuration.parse(Array(text.utf8), file: "test.toml")
         var request = TokenInit.Request()
         request.userPIN = try TestInstance.secret(TestInstance.pin)
-        _ = try TokenInit(configuration: configuration, request: request, report: { _ in }, show: { _, _ in }).run()
+        _ = try TokenInit(configuration: configuration, request: request, report: { _ in }, show: { _, _ in true }).run()
         if pinFile { try Files.replace(store.directory + "/pin", with: Array(TestInstance.pin.utf8).span.bytes, mode: 0o400) }
         try begin()
     }
 
     private func begin() throws {
         let service = try Service(
-            configuration: configuration, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, records: false)
+            configuration: configuration, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, records: false,
+            whenStuck: { Issue.record("\($0)") })
         service.token.start()
         running = service
     }
