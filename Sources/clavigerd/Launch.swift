@@ -42,6 +42,8 @@ enum Launch {
             }
         }
         silenceCrashReports(arguments)
+        // It would be called "exe" in ps and top otherwise, after the path that it was started anew by.
+        _ = linux_set_thread_name("clavigerd")
         harden()
         let configuration: Configuration
         do throws(ConfigurationError) {

@@ -182,7 +182,8 @@ private enum Leftovers {
             return
         }
         while let entry = readdir(entries) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            // In place: the record ends with its name, and a copy of the whole field would read beyond it.
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
             if name != "." && name != ".." { removeTree("\(path)/\(name)") }
         }
         closedir(entries)

@@ -97,6 +97,7 @@ import Testing
         let key = try daemon.client().createKey(name: "after all").id
         let envelope = try daemon.client().wrap(.id(key), [1, 2, 3]).envelope
         #expect(try daemon.client().open(envelope) == [1, 2, 3], comment)
-        #expect(try daemon.client().status().quarantined == 0, comment)
+        // What a kill left half made is reported, a piece for each kill at most (two for the pair), and does no harm.
+        #expect(try daemon.client().status().quarantined <= UInt32(2 * kills.count), comment)
     }
 }
