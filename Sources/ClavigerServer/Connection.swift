@@ -138,13 +138,16 @@ final class Connection: Sendable {
         }
     }
 
-    /// Gives the peer up when memory is held for a large frame of which nothing has come since `moment`.
+    /// Gives the peer up when memory is held for a begun frame of which nothing has come since `moment`, or for replies of which it has
+    /// taken nothing since. For when others wait for that memory: many small frames hold it up as well as a large one.
     func dropIfStalled(since moment: UInt64) {
         state.withLock { state in
-            guard state.frameSince != 0, state.lastInput <= moment, !state.isStarved, wantsInput(state),
-                state.stash.count + state.stash.room > ServerLimits.chunkSize
-            else { return }
-            drop(&state, "a large frame was stalled while others waited for memory")
+            if state.frameSince != 0, state.lastInput <= moment, !state.isStarved, wantsInput(state) {
+                drop(&state, "a begun frame was stalled while others waited for memory")
+            }
+            if state.outputSince != 0, state.outputSince <= moment {
+                drop(&state, "a reply was unread while others waited for memory")
+            }
         }
     }
 

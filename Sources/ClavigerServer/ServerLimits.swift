@@ -51,8 +51,8 @@ package enum ServerLimits {
     static let unsentMaximum = expectedBound + Limits.maximumReplySize
     /// Requests in flight past which no more is read from the connection.
     static let inFlightBound = 256
-    /// How long a peer may send nothing of a large frame that it has begun while others wait for the memory held for it, in nanoseconds: a
-    /// local peer that is writing needs a few milliseconds.
+    /// How long a peer may send nothing of a frame that it has begun, or take nothing of its replies, while others wait for the memory
+    /// held for it, in nanoseconds: a local peer that is writing or reading needs a few milliseconds.
     static let stallBound: UInt64 = 250_000_000
     /// Descriptors that connections leave to the rest of the process: a token library that gets EMFILE can believe its keys gone.
     static let descriptorReserve = 64

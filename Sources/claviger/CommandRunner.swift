@@ -11,6 +11,10 @@ enum CommandRunner {
         _ = linux_set_undumpable()
         let asJSON = arguments.contains("--json")
         do {
+            guard !hasInvalidText else {
+                throw CommandFailure.usage(
+                    "an argument is not UTF-8", "give names and contexts as UTF-8 text; other bytes would not be told apart")
+            }
             var command = try Claviger.parseAsRoot(arguments)
             try command.run()
             return ExitStatus.done.rawValue
@@ -25,11 +29,23 @@ enum CommandRunner {
         }
     }
 
+    // Swift repairs such arguments in silence: two contexts that differ in a wrong byte would then be one and the same.
+    private static var hasInvalidText: Bool {
+        (0..<Int(CommandLine.argc)).contains { index in
+            CommandLine.unsafeArgv[index].map { String(validatingCString: $0) == nil } ?? false
+        }
+    }
+
     // What the parser throws: requests for help end well and go to stdout, the rest is usage.
     private static func report(_ error: any Error, asJSON: Bool) -> Int32 {
         guard Claviger.exitCode(for: error) != .success else {
-            StandardOutput.print(Claviger.fullMessage(for: error))
-            return ExitStatus.done.rawValue
+            do throws(CommandFailure) {
+                try StandardOutput.print(Claviger.fullMessage(for: error))
+                return ExitStatus.done.rawValue
+            } catch {
+                error.print(asJSON: asJSON)
+                return error.exit.rawValue
+            }
         }
         guard asJSON else {
             var message = Claviger.fullMessage(for: error)

@@ -42,8 +42,8 @@ struct GlobalOptions: ParsableArguments {
     }
 
     /// Prints the result: the one for programs or the one for people.
-    func print(_ value: some Encodable, orText text: @autoclosure () -> String) {
-        StandardOutput.print(json ? JSON.encode(value) : text())
+    func print(_ value: some Encodable, orText text: @autoclosure () -> String) throws(CommandFailure) {
+        try StandardOutput.print(json ? JSON.encode(value) : text())
     }
 }
 

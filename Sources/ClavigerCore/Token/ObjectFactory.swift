@@ -55,14 +55,18 @@ package struct ObjectFactory: Sendable {
 
     /// The object of this name that an earlier run left behind, if it is exactly as ordered, or else a new one; and its known answer.
     ///
+    /// Only for a name that no record speaks of, in an instance that is not complete: whatever else an earlier run left under it has
+    /// never been used, and is destroyed, so that one object remains of which nobody can be in doubt.
+    ///
     /// - Returns: the known answer; `KnownAnswer.none` for keys that do not encrypt.
     package func findOrMake(
         _ name: ObjectName, session: inout Session, scratch: inout CipherScratch
     ) throws(ObjectFailure) -> KnownAnswer {
         let handle: ObjectHandle
-        if let left = try existing(name, isFromDisk: true, session: &session) {
+        if let left = try existing(name, isFromDisk: true, session: &session), try hasCompanion(name, session: &session) {
             handle = left
         } else {
+            try clear(name, session: &session)
             handle = try make(name, session: &session)
         }
         switch name.role {
@@ -85,6 +89,28 @@ package struct ObjectFactory: Sendable {
         guard found.count == 1 else { return nil }
         return try isAsOrdered(name, found[0], isFromDisk: isFromDisk, session: &session) ? found[0] : nil
     }
+
+    /// Whether the public key of a pair is there; true for what is no pair. A creation that was killed may have left the private key
+    /// alone, from which no token gives the public one.
+    private func hasCompanion(_ name: ObjectName, session: inout Session) throws(ObjectFailure) -> Bool {
+        guard ObjectTemplate(name, instance: instance).isPair else { return true }
+        return try mapping(ObjectFailure.token) { () throws(CryptokiError) in
+            let found = try session.findObjects(
+                matching: [.objectClass(.publicKey), .bool(.token, true), .id(name.objectID)], limit: 2)
+            return found.count == 1
+        }
+    }
+
+    /// Destroys all objects of a name. One that cannot be destroyed stays, and is quarantined when the instance is used.
+    private func clear(_ name: ObjectName, session: inout Session) throws(ObjectFailure) {
+        let left = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
+            try session.findObjects(matching: [.bool(.token, true), .id(name.objectID)], limit: ObjectFactory.maximumLeft)
+        }
+        for object in left { try? session.destroyObject(object) }
+    }
+
+    /// The most leftovers of one name that are looked at: each takes a killed run.
+    private static let maximumLeft = 1_000
 
     /// Whether an object is exactly what was ordered, and durable.
     ///

@@ -83,7 +83,7 @@ extension TokenService {
             let found = objects.take(name)
             let isProven: Bool
             if record.knownAnswer == .none {
-                isProven = found.count == 1
+                isProven = try hasOneAsOrdered(name, found, &quarantine, &session)
             } else {
                 let handle = try prove(name, record.knownAnswer, found, &quarantine, &session, &scratch)
                 isProven = handle != nil
@@ -98,6 +98,30 @@ extension TokenService {
                 )
             }
         }
+    }
+
+    /// Whether exactly one object of a key without a known answer is as it was ordered; what a creation that was killed left beside it
+    /// is quarantined.
+    private func hasOneAsOrdered(
+        _ name: ObjectName, _ found: [TokenObjects.Found], _ quarantine: inout [QuarantineRecord], _ session: inout Session
+    ) throws(TokenFailure) -> Bool {
+        var count = 0
+        for object in found {
+            let difference: String?
+            do throws(CryptokiError) {
+                difference = try ObjectTemplate(name, instance: instance.id).difference(of: object.handle, session: &session)
+            } catch {
+                if error.meansLost { throw .lost(error.description) }
+                difference = error.description
+            }
+            if let difference {
+                quarantine.append(
+                    QuarantineRecord(objectID: object.objectID, label: object.label, reason: "not as ordered: \(difference)"))
+            } else {
+                count += 1
+            }
+        }
+        return count == 1
     }
 
     /// Keys that do not answer on a token that does not answer either say nothing of the keys: it went away in between.

@@ -23,6 +23,8 @@ struct ProbeHistory {
 
     /// The last probe of each version in this token generation.
     var probes: [ObjectName: Probe] = [:]
+    /// The versions that have been reported as faulty in this generation: once each, however many requests find them so.
+    var reported: Set<ObjectName> = []
     var generation: UInt64 = 0
 }
 
@@ -75,9 +77,12 @@ extension TokenService {
                 "the token refused to encrypt with a key that works", metadata: ["key": "\(key.id)", "error": "\(error)"])
             return Refusal(.tokenUnavailable, retryAfter: 1_000)
         case .keyFaulty:
-            log.error(
-                "key version does not answer as it should",
-                metadata: ["key": "\(key.id)", "version": "\(version.number)", "error": "\(error)"])
+            let name = ObjectName(key: key.id, version: version.number, role: .cipher)
+            if probes.withLock({ $0.reported.insert(name).inserted }) {
+                log.error(
+                    "key version does not answer as it should",
+                    metadata: ["key": "\(key.id)", "version": "\(version.number)", "error": "\(error)"])
+            }
             wantRefind()
             return Refusal(.keyUnavailable, retryAfter: 5_000)
         case .tokenLost:

@@ -69,14 +69,14 @@ struct BenchCommand: ParsableCommand {
         ]
         let document = Document(
             connections: connections, depth: depth, key: record.id.description, measurements: measurements)
-        options.print(document, orText: BenchCommand.text(measurements))
+        try options.print(document, orText: BenchCommand.text(measurements))
     }
 
     private func runDirect() throws(CommandFailure) {
         let load = DirectLoad(threads: connections, seconds: seconds)
         let (id, measurements) = try load.run(try configurationOption.load(), keyName: key ?? BenchCommand.keyName)
         let document = Document(connections: connections, depth: 1, key: id.description, measurements: measurements)
-        options.print(document, orText: BenchCommand.text(measurements))
+        try options.print(document, orText: BenchCommand.text(measurements))
     }
 
     private func benchKey() throws(CommandFailure) -> KeyRecord {

@@ -20,7 +20,7 @@ struct HealthCommand: ParsableCommand {
 
     func run() throws {
         let health = try options.ask { (client) throws(ClientError) in try client.health() }
-        options.print(HealthDocument(health), orText: HealthDocument.text(health))
+        try options.print(HealthDocument(health), orText: HealthDocument.text(health))
         if !health.state.serves { throw ExitCode(ExitStatus.refused.rawValue) }
     }
 }

@@ -36,7 +36,7 @@ struct KeyCommand: ParsableCommand {
 
         func run() throws {
             let key = try options.ask(key: name) { (client) throws(ClientError) in try client.createKey(name: name) }
-            options.print(KeyDocument(key), orText: KeyDocument.text(key))
+            try options.print(KeyDocument(key), orText: KeyDocument.text(key))
         }
     }
 
@@ -60,7 +60,7 @@ struct KeyCommand: ParsableCommand {
                 try client.forEachKey { (key) throws(ClientError) in keys.append(key) }
                 return keys
             }
-            options.print(Document(keys: keys.map(KeyDocument.init)), orText: List.text(keys))
+            try options.print(Document(keys: keys.map(KeyDocument.init)), orText: List.text(keys))
         }
 
         private static func text(_ keys: [KeyRecord]) -> String {
@@ -97,7 +97,7 @@ struct KeyCommand: ParsableCommand {
 
         func run() throws {
             let record = try options.ask(key: key) { (client) throws(ClientError) in try client.showKey(KeyReference(key)) }
-            options.print(KeyDocument(record), orText: KeyDocument.text(record))
+            try options.print(KeyDocument(record), orText: KeyDocument.text(record))
         }
     }
 
@@ -123,7 +123,7 @@ struct KeyCommand: ParsableCommand {
         func run() throws {
             let (id, versions) = try options.ask(key: key) { (client) throws(ClientError) in try Versions.all(client, key) }
             let document = Document(key: id.description, versions: versions.map(VersionDocument.init))
-            options.print(document, orText: Versions.text(versions))
+            try options.print(document, orText: Versions.text(versions))
         }
 
         // Names may change hands between two pages; the id of the first page keeps them of one key.
@@ -172,7 +172,7 @@ struct KeyCommand: ParsableCommand {
 
         func run() throws {
             let record = try options.ask(key: key) { (client) throws(ClientError) in try client.rotateKey(KeyReference(key)) }
-            options.print(KeyDocument(record), orText: KeyDocument.text(record))
+            try options.print(KeyDocument(record), orText: KeyDocument.text(record))
         }
     }
 }

@@ -41,7 +41,7 @@ struct RewrapCommand: ParsableCommand {
             try client.rewrap(envelope, context: context.strings, key: key.map { KeyReference($0) })
         }
         if let destination { try destination.write(made.wrapped.envelope) }
-        if options.json { StandardOutput.print(JSON.encode(Document(made))) }
+        if options.json { try StandardOutput.print(JSON.encode(Document(made))) }
     }
 
     private struct Document: Encodable {

@@ -21,7 +21,7 @@ struct StatusCommand: ParsableCommand {
 
     func run() throws {
         let status = try options.ask { (client) throws(ClientError) in try client.status() }
-        options.print(StatusDocument(status), orText: StatusCommand.text(status))
+        try options.print(StatusDocument(status), orText: StatusCommand.text(status))
     }
 
     private static func text(_ status: StatusReply) -> String {

@@ -37,7 +37,7 @@ struct TokenCommand: ParsableCommand {
 
         func run() throws {
             let status = try read()
-            options.print(TokenStatusDocument(status), orText: TokenStatusDocument.text(status))
+            try options.print(TokenStatusDocument(status), orText: TokenStatusDocument.text(status))
         }
 
         private func read() throws(CommandFailure) -> TokenStatusReply {

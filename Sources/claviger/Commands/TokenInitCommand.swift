@@ -71,7 +71,7 @@ struct TokenInitCommand: ParsableCommand {
         let document = Document(
             instance: outcome.instance.description, label: outcome.label, serial: outcome.serial, changed: outcome.hasChanged,
             steps: outcome.steps, pinFile: outcome.userPINFile, soPinFile: outcome.securityOfficerPINFile)
-        StandardOutput.print(json ? JSON.encode(document) : TokenInitCommand.text(outcome))
+        try StandardOutput.print(json ? JSON.encode(document) : TokenInitCommand.text(outcome))
     }
 
     private func initialise() throws(CommandFailure) -> TokenInit.Outcome {

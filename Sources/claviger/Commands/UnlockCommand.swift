@@ -33,7 +33,7 @@ struct UnlockCommand: ParsableCommand {
 
     func run() throws {
         let health = try present(try pin())
-        options.print(HealthDocument(health), orText: HealthDocument.text(health))
+        try options.print(HealthDocument(health), orText: HealthDocument.text(health))
         if !health.state.serves { throw ExitCode(ExitStatus.refused.rawValue) }
     }
 

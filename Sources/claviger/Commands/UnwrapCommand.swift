@@ -52,18 +52,24 @@ struct UnwrapCommand: ParsableCommand {
         if options.json, plaintextOut == nil || plaintextOut == "-" {
             throw ValidationError("--json takes stdout: write the data key with --plaintext-out FILE")
         }
+        if let plaintextOut, plaintextOut != "-", plaintextOut == refreshedOut {
+            throw ValidationError("--plaintext-out and --refreshed-out name the same file")
+        }
     }
 
     func run() throws {
+        try PlaintextDestination.refuseTerminal(plaintextOut)
+        // Read before a file is begun: whoever interrupts the wait for stdin finds nothing left behind.
+        let envelope = try Input(input, what: "the envelope").readEnvelope()
         let destination = try PlaintextDestination(plaintextOut)
         let refreshedDestination = try refreshedOut.map { path in try EnvelopeDestination(path, raw: raw) }
-        let envelope = try Input(input, what: "the envelope").readEnvelope()
         let unwrapped = try options.ask(key: key) { (client) throws(ClientError) in
             try client.unwrap(envelope, context: context.strings, key: key.map { KeyReference($0) }, refresh: refreshes)
         }
         try destination.write(unwrapped.plaintext.bytes)
         if let refreshed = unwrapped.refreshed, let refreshedDestination { try refreshedDestination.write(refreshed.envelope) }
-        if options.json { StandardOutput.print(JSON.encode(OpenedDocument(unwrapped.opened))) } else { note(unwrapped.opened) }
+        guard options.json else { return note(unwrapped.opened) }
+        try StandardOutput.print(JSON.encode(OpenedDocument(unwrapped.opened)))
     }
 
     private func note(_ opened: Opened) {

@@ -21,7 +21,7 @@ struct WhoamiCommand: ParsableCommand {
         let document = Document(
             uid: caller.uid, gid: caller.gid, pid: caller.pid, groups: caller.groups, unit: caller.unit,
             permissions: caller.permissions)
-        options.print(document, orText: WhoamiCommand.text(caller))
+        try options.print(document, orText: WhoamiCommand.text(caller))
     }
 
     private static func text(_ caller: WhoamiReply) -> String {

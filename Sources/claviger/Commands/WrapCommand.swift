@@ -72,6 +72,9 @@ struct WrapCommand: ParsableCommand {
             throw ValidationError("--plaintext-out - takes stdout: write the envelope with --out FILE, and leave --json away")
         }
         if raw, options.json, out == nil { throw ValidationError("--raw needs --out FILE when --json takes stdout") }
+        if let plaintextOut, plaintextOut == out {
+            throw ValidationError("--plaintext-out and --out name the same file")
+        }
     }
 
     func run() throws {
@@ -80,13 +83,14 @@ struct WrapCommand: ParsableCommand {
 
     private func wrapGiven() throws(CommandFailure) {
         let source = try Input(input, what: "the data key")
-        let destination = try envelopeDestination()
+        // Read before a file is begun: whoever interrupts the wait for stdin finds nothing left behind.
         guard let plaintext = try source.readSecret(limit: Limits.maximumPlaintext) else {
             throw .failed(
                 "\(source.name) holds more than \(Limits.maximumPlaintext) bytes, the most that an envelope takes",
                 "wrap a data key, and encrypt larger data with that key")
         }
         guard plaintext.count > 0 else { throw .failed("\(source.name) is empty: there is no data key", "give 1 to 4096 bytes") }
+        let destination = try envelopeDestination()
         try finish(destination, try ask(plaintext))
     }
 
@@ -124,7 +128,7 @@ struct WrapCommand: ParsableCommand {
 
     private func finish(_ destination: consuming EnvelopeDestination?, _ wrapped: Wrapped) throws(CommandFailure) {
         if let destination { try destination.write(wrapped.envelope) }
-        if options.json { StandardOutput.print(JSON.encode(EnvelopeDocument(wrapped))) }
+        if options.json { try StandardOutput.print(JSON.encode(EnvelopeDocument(wrapped))) }
     }
 }
 

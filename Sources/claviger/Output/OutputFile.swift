@@ -73,12 +73,17 @@ enum PlaintextDestination: ~Copyable {
         case .some("-"): self = .standardOutput
         case .some(let path): self = .file(try OutputFile(path, mode: 0o600))
         case nil:
-            guard !StandardOutput.isTerminal else {
-                throw .usage(
-                    "the plaintext would be shown on this terminal",
-                    "redirect stdout, name a file with --plaintext-out FILE, or insist with --plaintext-out -")
-            }
+            try PlaintextDestination.refuseTerminal(nil)
             self = .standardOutput
+        }
+    }
+
+    /// Refuses to show plaintext to a person who has not asked for it by name.
+    static func refuseTerminal(_ name: String?) throws(CommandFailure) {
+        guard name != nil || !StandardOutput.isTerminal else {
+            throw .usage(
+                "the plaintext would be shown on this terminal",
+                "redirect stdout, name a file with --plaintext-out FILE, or insist with --plaintext-out -")
         }
     }
 

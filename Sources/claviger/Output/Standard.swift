@@ -5,8 +5,8 @@ enum StandardOutput {
     /// Whether a person sees what is written.
     static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
 
-    /// Writes a line.
-    static func print(_ line: String) { _ = writeAll(STDOUT_FILENO, Array((line + "\n").utf8).span.bytes) }
+    /// Writes a line. One that cannot be written fails the command: the result that it carries may be the only copy.
+    static func print(_ line: String) throws(CommandFailure) { try write(Array((line + "\n").utf8).span.bytes) }
 
     /// Writes bytes.
     static func write(_ bytes: RawSpan) throws(CommandFailure) {
