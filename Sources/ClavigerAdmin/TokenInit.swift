@@ -338,13 +338,20 @@ package struct TokenInit: ~Copyable {
         let memory = { (_: SecureMemoryError) in AdminError.setUp("memory cannot be locked: raise RLIMIT_MEMLOCK (ulimit -l)") }
         var scratch = try explain(memory) { () throws(SecureMemoryError) in try CipherScratch() }
         for role in KeyRole.instanceRoles where !known.contains(role) {
-            let name = ObjectName(instance: instance.id, version: Limits.firstVersion, role: role)
-            let answer = try explain(AdminError.object) { () throws(ObjectFailure) in
-                try factory.findOrMake(name, session: &session, scratch: &scratch)
+            let (version, answer) = try explain(AdminError.object) { () throws(ObjectFailure) -> (UInt32, KnownAnswer) in
+                var version = Limits.firstVersion
+                while true {
+                    let name = ObjectName(instance: instance.id, version: version, role: role)
+                    if let answer = try factory.findOrMake(name, session: &session, scratch: &scratch) {
+                        return (version, answer)
+                    }
+                    // What a killed run left half-made is not destroyed, but left under its version for the daemon to quarantine.
+                    version += 1
+                }
             }
             try explain(AdminError.store) { () throws(StoreError) in
                 try store.insertInstanceKey(
-                    InstanceKeyRecord(role: role, version: Limits.firstVersion, created: Clock.date(), knownAnswer: answer))
+                    InstanceKeyRecord(role: role, version: version, created: Clock.date(), knownAnswer: answer))
             }
             note("made the instance key '\(role.name)'")
         }

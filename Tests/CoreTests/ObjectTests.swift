@@ -117,7 +117,7 @@ private struct Workbench: ~Copyable {
         try factory.make(name, session: &session)
     }
 
-    mutating func findOrMake(_ name: ObjectName) throws -> KnownAnswer {
+    mutating func findOrMake(_ name: ObjectName) throws -> KnownAnswer? {
         try factory.findOrMake(name, session: &session, scratch: &scratch)
     }
 
@@ -164,10 +164,15 @@ private struct Workbench: ~Copyable {
         switch role {
         case .cipher, .canary, .vault:
             let isProven = try bench.isProven(name, handle)
-            #expect(isProven && answer != .none)
-        case .mac, .audit, .authentication: #expect(answer == .none)
+            #expect(isProven && answer != .absent)
+        case .mac, .audit, .authentication: #expect(answer == .absent)
         }
         #expect(try files.objects().subtracting(before) == fresh)
+        // A second object of the name makes both doubtful: neither is used, neither is destroyed.
+        _ = try bench.make(name)
+        let doubtful = try bench.findOrMake(name)
+        let left = try bench.count(name)
+        #expect(doubtful == nil && left == fresh.count * 2)
         try bench.destroyAll(name)
     }
 

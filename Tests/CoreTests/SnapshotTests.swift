@@ -7,7 +7,7 @@ import Testing
     static func key(_ low: UInt64, name: String, created: UInt64) -> KeyEntry {
         let id = KeyID(high: 1, low: low)
         let version = VersionEntry(
-            number: 1, suite: .aesGCM, created: created, knownAnswer: .none, counter: WrapCounter(reserved: 0), handle: nil)
+            number: 1, suite: .aesGCM, created: created, knownAnswer: .absent, counter: WrapCounter(reserved: 0), handle: nil)
         return KeyEntry(id: id, name: name, state: .active, created: created, versions: [version])
     }
 
@@ -41,7 +41,7 @@ import Testing
         for number in UInt32(2)...3 {
             key.versions.append(
                 VersionEntry(
-                    number: number, suite: .aesGCM, created: 5, knownAnswer: .none, counter: WrapCounter(reserved: 0), handle: nil
+                    number: number, suite: .aesGCM, created: 5, knownAnswer: .absent, counter: WrapCounter(reserved: 0), handle: nil
                 ))
         }
         for number in UInt32(1)...3 { #expect(key.version(number)?.number == number) }
@@ -63,7 +63,7 @@ import Testing
             if Bool.random(using: &random) {
                 key.versions.append(
                     VersionEntry(
-                        number: 2, suite: .aesGCM, created: 77, knownAnswer: .none, counter: WrapCounter(reserved: 0), handle: nil
+                        number: 2, suite: .aesGCM, created: 77, knownAnswer: .absent, counter: WrapCounter(reserved: 0), handle: nil
                     ))
                 grown = grown.with(key)
                 all[all.count - 1] = key

@@ -166,7 +166,7 @@ import Testing
         #expect(!holds(answer, ObjectName(key: KeyID(high: 0, low: 0), version: 3, role: .cipher), key, &cipher))
         #expect(!holds(KnownAnswer(ciphertext: answer.ciphertext, digest: [UInt8](repeating: 0, count: 32)), name, key, &cipher))
         #expect(!holds(KnownAnswer(ciphertext: [], digest: answer.digest), name, key, &cipher))
-        #expect(!holds(.none, name, key, &cipher))
+        #expect(!holds(.absent, name, key, &cipher))
         for index in answer.ciphertext.indices {
             var damaged = answer
             damaged.ciphertext[index] ^= 1

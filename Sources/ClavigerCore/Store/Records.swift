@@ -35,7 +35,7 @@ package struct KnownAnswer: Equatable, Sendable {
     package var digest: [UInt8]
 
     /// Of keys that do not encrypt.
-    package static let none = KnownAnswer(ciphertext: [], digest: [])
+    package static let absent = KnownAnswer(ciphertext: [], digest: [])
 }
 
 /// One of the instance's own keys.

@@ -55,22 +55,20 @@ package struct ObjectFactory: Sendable {
 
     /// The object of this name that an earlier run left behind, if it is exactly as ordered, or else a new one; and its known answer.
     ///
-    /// Only for a name that no record speaks of, in an instance that is not complete: whatever else an earlier run left under it has
-    /// never been used, and is destroyed, so that one object remains of which nobody can be in doubt.
-    ///
-    /// - Returns: the known answer; `KnownAnswer.none` for keys that do not encrypt.
+    /// - Returns: the known answer, `KnownAnswer.absent` for keys that do not encrypt; nil when an earlier run left something under the
+    ///   name that cannot be used. It stays, is quarantined later, and the key is to be made under another version.
     package func findOrMake(
         _ name: ObjectName, session: inout Session, scratch: inout CipherScratch
-    ) throws(ObjectFailure) -> KnownAnswer {
+    ) throws(ObjectFailure) -> KnownAnswer? {
         let handle: ObjectHandle
         if let left = try existing(name, isFromDisk: true, session: &session), try hasCompanion(name, session: &session) {
             handle = left
         } else {
-            try clear(name, session: &session)
+            guard try isFree(name, session: &session) else { return nil }
             handle = try make(name, session: &session)
         }
         switch name.role {
-        case .mac, .audit, .authentication: return .none
+        case .mac, .audit, .authentication: return KnownAnswer.absent
         case .cipher, .canary, .vault: return try proof(name, handle, session: &session, scratch: &scratch)
         }
     }
@@ -101,16 +99,12 @@ package struct ObjectFactory: Sendable {
         }
     }
 
-    /// Destroys all objects of a name. One that cannot be destroyed stays, and is quarantined when the instance is used.
-    private func clear(_ name: ObjectName, session: inout Session) throws(ObjectFailure) {
-        let left = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
-            try session.findObjects(matching: [.bool(.token, true), .id(name.objectID)], limit: ObjectFactory.maximumLeft)
+    /// Whether nothing on the token has this name.
+    private func isFree(_ name: ObjectName, session: inout Session) throws(ObjectFailure) -> Bool {
+        try mapping(ObjectFailure.token) { () throws(CryptokiError) in
+            try session.findObjects(matching: [.bool(.token, true), .id(name.objectID)], limit: 1).isEmpty
         }
-        for object in left { try? session.destroyObject(object) }
     }
-
-    /// The most leftovers of one name that are looked at: each takes a killed run.
-    private static let maximumLeft = 1_000
 
     /// Whether an object is exactly what was ordered, and durable.
     ///

@@ -82,13 +82,13 @@ extension TokenService {
             let name = ObjectName(instance: instance.id, version: record.version, role: record.role)
             let found = objects.take(name)
             let isProven: Bool
-            if record.knownAnswer == .none {
+            if record.knownAnswer == .absent {
                 isProven = try hasOneAsOrdered(name, found, &quarantine, &session)
             } else {
                 let handle = try prove(name, record.knownAnswer, found, &quarantine, &session, &scratch)
                 isProven = handle != nil
                 if record.role == .canary, let handle {
-                    live.withLock { $0?.canary = Canary(handle: handle, answer: record.knownAnswer) }
+                    live.withLock { $0?.canary = Canary(name: name, handle: handle, answer: record.knownAnswer) }
                 }
             }
             guard isProven else {
@@ -127,9 +127,8 @@ extension TokenService {
     /// Keys that do not answer on a token that does not answer either say nothing of the keys: it went away in between.
     private func requireCanary(_ session: inout Session, _ scratch: inout CipherScratch) throws(TokenFailure) {
         guard let canary = live.withLock({ $0?.canary }) else { return }
-        let name = ObjectName(instance: instance.id, version: Limits.firstVersion, role: .canary)
         let holds = try? KnownAnswerProof.holds(
-            canary.answer, for: name, key: canary.handle, session: &session, scratch: &scratch)
+            canary.answer, for: canary.name, key: canary.handle, session: &session, scratch: &scratch)
         guard holds == true else { throw .lost("the token went away while its keys were looked for") }
     }
 

@@ -106,8 +106,7 @@ extension TokenService {
 
     private func find(_ name: ObjectName, _ version: VersionEntry, _ worker: TokenSession) -> ProbeHistory.Finding {
         if let handle = version.handle, answers(name, version.knownAnswer, handle, worker) { return .keyWorks }
-        let canary = ObjectName(instance: instance.id, version: Limits.firstVersion, role: .canary)
-        guard let live = live.withLock({ $0?.canary }), answers(canary, live.answer, live.handle, worker) else {
+        guard let canary = live.withLock({ $0?.canary }), answers(canary.name, canary.answer, canary.handle, worker) else {
             return .tokenLost
         }
         return .keyFaulty
