@@ -41,7 +41,8 @@ import Testing
         for number in UInt32(2)...3 {
             key.versions.append(
                 VersionEntry(
-                    number: number, suite: .aesGCM, created: 5, knownAnswer: .absent, counter: WrapCounter(reserved: 0), handle: nil
+                    number: number, suite: .aesGCM, created: 5, knownAnswer: .absent, counter: WrapCounter(reserved: 0),
+                    handle: nil
                 ))
         }
         for number in UInt32(1)...3 { #expect(key.version(number)?.number == number) }
@@ -63,7 +64,8 @@ import Testing
             if Bool.random(using: &random) {
                 key.versions.append(
                     VersionEntry(
-                        number: 2, suite: .aesGCM, created: 77, knownAnswer: .absent, counter: WrapCounter(reserved: 0), handle: nil
+                        number: 2, suite: .aesGCM, created: 77, knownAnswer: .absent, counter: WrapCounter(reserved: 0),
+                        handle: nil
                     ))
                 grown = grown.with(key)
                 all[all.count - 1] = key
