@@ -213,6 +213,26 @@ import Testing
         }
     }
 
+    // As many peers with one byte of a frame each hold as much: the small ones lose it as well.
+    @Test func takesMemoryBackFromManySmallStalledFrames() throws {
+        var tuning = Server.Tuning()
+        tuning.poolChunks = ServerLimits.minimumPoolChunks + 4
+        let service = TestService { .body([UInt8(truncatingIfNeeded: $0.body.count)]) }
+        try TestServer.run(
+            service: service, tuning: tuning,
+            configure: {
+                $0.requests.idleFrameTimeout = .seconds(60)
+                $0.socket.maximumConnections = 2 * ServerLimits.minimumPoolChunks
+            }
+        ) { server in
+            let hogs = try (0..<ServerLimits.minimumPoolChunks).map { _ in try server.connect() }
+            for hog in hogs { try hog.send([0]) }
+            let client = try server.connect()
+            for id in 0..<3 as Range<UInt32> { #expect(try client.ask(id: id, body: [1, 2]).body == [2]) }
+            #expect(try client.ask(id: 9, body: [UInt8](repeating: 1, count: 900_001)).body == [0xa1])
+        }
+    }
+
     // More frames than the pool can hold at once: each gets its turn.
     @Test func sharesASmallPoolAmongLargeFrames() throws {
         var tuning = Server.Tuning()

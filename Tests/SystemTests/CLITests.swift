@@ -97,6 +97,35 @@ import Testing
         }
     }
 
+    /// A result that cannot be written fails the command: it may be the only copy.
+    @Test func resultsThatCannotBeWritten() throws {
+        let daemon = try DaemonHarness.running()
+        #expect(try daemon.claviger("key", "create", "full").status == 0)
+        for line in ["status", "key list --json", "wrap full --generate --plaintext-out dek.bin --json"] {
+            let full = try daemon.shell("claviger \(line) > /dev/full")
+            #expect(full.status == 1 && full.errorText.contains("No space left"), "\(line): \(full.errorText)")
+        }
+        let same = try daemon.shell("claviger wrap full --generate --plaintext-out one --out one")
+        #expect(same.status == 2 && same.errorText.contains("same file"))
+    }
+
+    /// Two contexts that are not text must not be taken for one and the same.
+    @Test func argumentsThatAreNotText() throws {
+        let daemon = try DaemonHarness.running()
+        #expect(try daemon.claviger("key", "create", "text").status == 0)
+        let wrapped = try daemon.shell("echo dek | claviger wrap text --context \"$(printf 'a\\377')\"")
+        #expect(wrapped.status == 2 && wrapped.errorText.contains("UTF-8"), "\(wrapped.errorText)")
+    }
+
+    /// A second key of a name is allowed, and said.
+    @Test func aNameGivenTwiceIsSaid() throws {
+        let daemon = try DaemonHarness.running()
+        let first = try daemon.claviger("key", "create", "twin")
+        #expect(first.status == 0 && first.errorText.isEmpty)
+        let second = try daemon.claviger("key", "create", "twin")
+        #expect(second.status == 0 && second.errorText.contains("another key is named 'twin'"))
+    }
+
     /// `--json` gives one document of JSON everywhere, for errors too.
     @Test func everythingSpeaksJSON() throws {
         let daemon = try DaemonHarness.running()

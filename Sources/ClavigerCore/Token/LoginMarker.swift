@@ -15,6 +15,9 @@ package struct PINSourceIdentity: Equatable, Sendable {
         self.modified = modified
     }
 
+    /// The PIN that somebody presents by `claviger unlock`.
+    package static let byOperator = PINSourceIdentity(name: "unlock")
+
     /// The identity of a file as it is now.
     package init(file path: String) throws(FileError) {
         guard let status = Files.status(path) else { throw FileError("read", path, errno) }

@@ -146,7 +146,7 @@ extension TokenService {
         _ presented: consuming SecretBytes?, previous: LoginMarker?, warnings: LoginMarker.TokenWarnings
     ) throws(TokenFailure) -> RetainedPIN {
         if let given = presented.take() {
-            return RetainedPIN(pin: given, source: PINSourceIdentity(name: "unlock"), isKnownGood: true, hasSucceeded: false)
+            return RetainedPIN(pin: given, source: .byOperator, isKnownGood: true, hasSucceeded: false)
         }
         // It succeeded before, so only the token's own warnings stand against it.
         if let known = retained.withLock({ $0.take() }) { return known }
@@ -194,6 +194,10 @@ extension TokenService {
             guard let unwritten = outcome.unwritten else { return .accepted }
             return .unjudged(TokenFailure(unwritten, "the login's result cannot be written down"))
         case .refused:
+            guard source.name != PINSourceIdentity.byOperator.name else {
+                return .refused(
+                    .needsOperator("the token refused the PIN that was given: run 'claviger unlock' with the right one"))
+            }
             let advice = "it is not tried again until that changes or 'claviger unlock' is run"
             return .refused(.needsOperator("the token refused the PIN from \(source.name); \(advice)"))
         case .locked: return .refused(.needsOperator("the token has locked the user PIN: reset it with the SO PIN"))

@@ -37,6 +37,19 @@ struct KeyCommand: ParsableCommand {
         func run() throws {
             let key = try options.ask(key: name) { (client) throws(ClientError) in try client.createKey(name: name) }
             try options.print(KeyDocument(key), orText: KeyDocument.text(key))
+            if isAmbiguous() {
+                StandardError.note("another key is named '\(name)' too: from now on name both by id, this one by \(key.id)")
+            }
+        }
+
+        // Allowed, since names are for people; but whoever did it by accident finds every later command refused.
+        private func isAmbiguous() -> Bool {
+            do throws(CommandFailure) {
+                _ = try options.ask(key: name) { (client) throws(ClientError) in try client.showKey(.name(name)) }
+                return false
+            } catch {
+                return error.code == RefusalCode.ambiguousName.name
+            }
         }
     }
 
