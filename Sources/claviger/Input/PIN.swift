@@ -16,6 +16,8 @@ enum PIN {
         // Without signals and line editing by the kernel, no key can end the program while the echo is off.
         var quiet = before
         quiet.c_lflag &= ~tcflag_t(ECHO | ICANON | ISIG)
+        let handlers = Interruptions()
+        defer { handlers.restore() }
         guard tcsetattr(terminal, TCSAFLUSH, &quiet) == 0 else {
             throw .failed("cannot control the terminal: \(systemError(errno))")
         }
@@ -99,7 +101,7 @@ enum PIN {
         while true {
             var key: UInt8 = 0
             let received = Glibc.read(terminal, &key, 1)
-            if received < 0, errno == EINTR { continue }
+            // A signal from outside ends the prompt: see `Interruptions`.
             guard received == 1 else { return nil }
             switch key {
             case 10, 13: return count
@@ -113,6 +115,30 @@ enum PIN {
                     count += 1
                 }
             }
+        }
+    }
+}
+
+/// Signals that would end the process while the terminal's echo is off interrupt the reading instead, so that it is put back first.
+private struct Interruptions {
+    private static let signals = [SIGHUP, SIGINT, SIGTERM]
+    private var before: [sigaction] = []
+
+    init() {
+        for signal in Interruptions.signals {
+            var old = sigaction()
+            var ours = sigaction()
+            // Without SA_RESTART read(2) returns EINTR.
+            ours.__sigaction_handler.sa_handler = { _ in }
+            sigaction(signal, &ours, &old)
+            before.append(old)
+        }
+    }
+
+    func restore() {
+        for (signal, old) in zip(Interruptions.signals, before) {
+            var old = old
+            sigaction(signal, &old, nil)
         }
     }
 }
