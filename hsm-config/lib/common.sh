@@ -11,8 +11,9 @@ claviger_jobs=2
 # reader), and what running needs. SoftHSM is the token of trials and tests.
 packages_build=(g++ git ca-certificates pkg-config libssl-dev libp11-kit-dev libsqlite3-dev libtomlplusplus-dev libsofthsm2-dev)
 packages_run=(libsofthsm2 libp11-kit0 libsqlite3-0 openssl)
-# What only the checks need: systemd-analyze reads the units; systemd-container boots them, which only root can.
-packages_check=(systemd)
+# What only the checks need: systemd-analyze reads the units; softhsm2-util makes tokens for tests; python3 runs
+# the client that was written from the protocol page; systemd-container boots the units, which only root can.
+packages_check=(systemd softhsm2 python3)
 packages_boot=(systemd-container)
 
 say() { printf '%s\n' "$*"; }
