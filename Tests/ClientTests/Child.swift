@@ -57,7 +57,10 @@ struct Child: ~Copyable {
         posix_spawn_file_actions_adddup2(&actions, err[1], 2)
         _ = linux_spawn_close_from(&actions, 3)
         var argv: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
-        var envp: [UnsafeMutablePointer<CChar>?] = (["PATH=/usr/bin:/bin"] + environment).map { strdup($0) } + [nil]
+        // A sanitizer's settings are for the programs under test as well.
+        let sanitizer = getenv("ASAN_OPTIONS").map { ["ASAN_OPTIONS=" + String(cString: $0)] } ?? []
+        var envp: [UnsafeMutablePointer<CChar>?] =
+            (["PATH=/usr/bin:/bin"] + sanitizer + environment).map { strdup($0) } + [nil]
         defer { for pointer in argv + envp { free(pointer) } }
         var process: pid_t = 0
         let code = posix_spawn(&process, arguments[0], &actions, &attributes, &argv, &envp)

@@ -50,6 +50,9 @@ import Testing
     /// The whole life under a real systemd, as `Systemd/guest` tells it.
     @Test func bootedLife() throws {
         guard getuid() == 0 else { return skip("SystemdTests.bootedLife", "needs root") }
+        guard getenv("CLAVIGER_SANITIZER") == nil else {
+            return skip("SystemdTests.bootedLife", "a sanitizer's memory does not fit the hardened unit")
+        }
         guard Self.have("systemd-nspawn", for: "bootedLife") else { return }
         guard let programs = Self.programs else {
             Issue.record("no clavigerd and claviger beside the test's executable")
