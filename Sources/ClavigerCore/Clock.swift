@@ -14,3 +14,18 @@ package enum Clock {
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 }
+
+/// Where dates come from: the system's clock, or a test's that stands still until it is moved.
+///
+/// What happens after days (restore windows, rotation, expiry) reads its dates here and nowhere else. Deadlines and intervals of
+/// milliseconds stay with `Clock.monotonic`.
+package struct TimeSource: Sendable {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    package let now: @Sendable () -> UInt64
+
+    /// A source that `now` answers for.
+    package init(now: @escaping @Sendable () -> UInt64) { self.now = now }
+
+    /// The system's clock.
+    package static let system = TimeSource { Clock.date() }
+}

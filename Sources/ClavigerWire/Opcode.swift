@@ -8,12 +8,48 @@ public enum Permission: String, CaseIterable, Sendable {
     case unwrap
     /// To have envelopes of a key made anew under its newest version.
     case rewrap
-    /// To read keys' metadata.
+    /// To read keys' metadata: show, list, count, versions, registrations.
     case readKeys = "read-keys"
-    /// To create keys.
+    /// To read what a standard key keeps.
+    case readSecrets = "read-secrets"
+    /// To create and import keys, and to make and take import tokens.
     case createKeys = "create-keys"
+    /// To change a key's name, description, tags, expiry and aliases.
+    case updateKeys = "update-keys"
     /// To rotate keys.
     case rotateKeys = "rotate-keys"
+    /// To disable and enable keys.
+    case disableKeys = "disable-keys"
+    /// To delete keys and destroy versions.
+    case deleteKeys = "delete-keys"
+    /// To restore deleted keys.
+    case restoreKeys = "restore-keys"
+    /// To purge deleted keys: the one thing that cannot be undone, so no other permission includes it.
+    case purgeKeys = "purge-keys"
+    /// To move keys from ring to ring; needed on both.
+    case moveKeys = "move-keys"
+    /// To register resources that a key protects.
+    case registerResources = "register-resources"
+    /// To see key rings.
+    case readRings = "read-rings"
+    /// To create key rings.
+    case createRings = "create-rings"
+    /// To delete key rings.
+    case deleteRings = "delete-rings"
+    /// To read policies and settings.
+    case readPolicies = "read-policies"
+    /// To change policies and settings.
+    case managePolicies = "manage-policies"
+    /// To ask for what needs a second person's approval, and to see and cancel such requests.
+    case requestApproval = "request-approval"
+    /// To approve what another asked for.
+    case approve
+    /// To see grants and roles, and to ask why somebody may or may not do something.
+    case readAccess = "read-access"
+    /// To grant and revoke.
+    case manageAccess = "manage-access"
+    /// To read the audit log and its state.
+    case readAudit = "read-audit"
     /// To read the token's state.
     case readToken = "read-token"
     /// To present the PIN. Decided by uid and the configured group alone, never by stored grants.

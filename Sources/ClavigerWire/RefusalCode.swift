@@ -29,6 +29,27 @@ public enum RefusalCode: UInt32, CaseIterable, Sendable {
     case wrapLimit = 39
     case operationConflict = 40
     case invalidName = 41
+    case keyDeleted = 42
+    case keyExpired = 43
+    case tooEarly = 44
+    case restoreExpired = 45
+    case rootKeyRequired = 46
+    case standardKeyRequired = 47
+    case payloadRequired = 48
+    case resourcesProtected = 49
+    case retention = 50
+    case approvalRequired = 51
+    case notDualControl = 52
+    case rotationTooSoon = 53
+    case importTokenExpired = 54
+    case incorrectNonce = 55
+    case policyVeto = 56
+    case alreadyExists = 57
+    case limitReached = 58
+    case ringNotEmpty = 59
+    case notFound = 60
+    case revisionConflict = 61
+    case versionState = 62
     // The daemon and the token
     case busy = 64
     case deadline = 65
@@ -96,6 +117,58 @@ public enum RefusalCode: UInt32, CaseIterable, Sendable {
             RefusalEntry(
                 "invalid-name", 400, "INVALID_FIELD_ERR",
                 "a key's name has from 2 to 90 printable characters, no space at either end, and is not a UUID")
+        case .keyDeleted:
+            RefusalEntry("key-deleted", 410, "KEY_DELETED_ERR", "the key is deleted; it can only be restored or purged")
+        case .keyExpired: RefusalEntry("key-expired", 400, "KEY_EXPIRED_ERR", "the key's expiration date has passed")
+        case .tooEarly:
+            RefusalEntry("too-early", 409, "REQ_TOO_EARLY_ERR", "this may be done only some time after what was done before")
+        case .restoreExpired:
+            RefusalEntry("restore-expired", 400, "KEY_RESTORE_EXPIRED", "the time in which the key could be restored is over")
+        case .rootKeyRequired:
+            RefusalEntry("root-key-required", 400, "KEY_ROOT_REQ_ERR", "only root keys can do this; this is a standard key")
+        case .standardKeyRequired:
+            RefusalEntry("standard-key-required", 400, nil, "only standard keys can be read; a root key never leaves its token")
+        case .payloadRequired:
+            RefusalEntry(
+                "payload-required", 400, "KEY_PAYLOAD_REQ_ERR", "the key was imported: its new version needs new material")
+        case .resourcesProtected:
+            RefusalEntry(
+                "resources-protected", 409, "PROTECTED_RESOURCE_ERR",
+                "resources are registered with the key; release them, or delete with force")
+        case .retention:
+            RefusalEntry(
+                "retention", 409, "PREV_KEY_DEL_ERR",
+                "a resource registered with retention forbids deleting the key, force or not")
+        case .approvalRequired:
+            RefusalEntry(
+                "approval-required", 409, "AUTHORIZATIONS_NOT_MET",
+                "this needs the approval of a second person; request one and have another approve it")
+        case .notDualControl:
+            RefusalEntry(
+                "not-dual-control", 409, "NOT_DUAL_AUTH_ERR", "this needs no approval: no policy asks for a second person")
+        case .rotationTooSoon:
+            RefusalEntry(
+                "rotation-too-soon", 409, "KEY_ROTATION_NOT_PERMITTED",
+                "the key was rotated not long ago; an emergency rotation needs a reason")
+        case .importTokenExpired:
+            RefusalEntry(
+                "import-token-expired", 409, "IMPORT_TOKEN_EXPIRED_ERR",
+                "the import token has expired or is used up; create another")
+        case .incorrectNonce:
+            RefusalEntry(
+                "incorrect-nonce", 400, "INCORRECT_NONCE_ERR",
+                "the proof does not show that the sender holds this key and this import token's nonce")
+        case .policyVeto:
+            RefusalEntry(
+                "policy-veto", 409, "KEY_CREATE_IMPORT_ACCESS_ERR",
+                "a policy of the instance forbids creating or importing such keys")
+        case .alreadyExists: RefusalEntry("already-exists", 409, nil, "this name is taken")
+        case .limitReached: RefusalEntry("limit-reached", 409, nil, "there are as many of these as are allowed")
+        case .ringNotEmpty: RefusalEntry("ring-not-empty", 409, nil, "the key ring still holds keys")
+        case .notFound: RefusalEntry("not-found", 404, nil, "there is nothing of that name or id")
+        case .revisionConflict:
+            RefusalEntry("revision-conflict", 409, nil, "somebody else changed it meanwhile; read it again")
+        case .versionState: RefusalEntry("version-state", 409, nil, "this version of the key is retired or destroyed")
         case .busy: RefusalEntry("busy", 429, nil, "the daemon has too much to do; try again soon", retryable: true)
         case .deadline: RefusalEntry("deadline", 504, nil, "the request was not done by its deadline", retryable: true)
         case .sealed:

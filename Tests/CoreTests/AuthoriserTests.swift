@@ -29,7 +29,10 @@ import Testing
         switch permission {
         case .observe, .wrap, .unwrap, .rewrap: [.root, .own, .service, .serviceBySupplement, .both]
         case .unlock: [.root, .own, .unlock, .both]
-        case .readKeys, .createKeys, .rotateKeys, .readToken: [.root, .own]
+        case .readKeys, .readSecrets, .createKeys, .updateKeys, .rotateKeys, .disableKeys, .deleteKeys, .restoreKeys, .purgeKeys,
+            .moveKeys, .registerResources, .readRings, .createRings, .deleteRings, .readPolicies, .managePolicies,
+            .requestApproval, .approve, .readAccess, .manageAccess, .readAudit, .readToken:
+            [.root, .own]
         }
     }
 

@@ -25,7 +25,9 @@ package struct Authoriser: Sendable {
             return serviceGroup.map { caller.isMember(of: $0) } ?? false
         case .unlock:
             return unlockGroup.map { caller.isMember(of: $0) } ?? false
-        case .readKeys, .createKeys, .rotateKeys, .readToken:
+        case .readKeys, .readSecrets, .createKeys, .updateKeys, .rotateKeys, .disableKeys, .deleteKeys, .restoreKeys, .purgeKeys,
+            .moveKeys, .registerResources, .readRings, .createRings, .deleteRings, .readPolicies, .managePolicies,
+            .requestApproval, .approve, .readAccess, .manageAccess, .readAudit, .readToken:
             return false
         }
     }

@@ -7,16 +7,15 @@ extension ServiceWorker {
     /// After so many items of a batch others are let in.
     private static let turn = 8
 
-    func wrap(
-        _ body: UnsafeRawBufferPointer, _ answer: Answer, _ scheduling: any RequestScheduling, _ record: inout RequestRecord
-    ) throws(Refusal) -> Int {
-        let request = try WrapRequest.decode(body.bytes)
+    func wrap(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
+        let request = try call.decode(WrapRequest.self)
+        let body = call.body
         return try withToken { (snapshot, session) throws(Refusal) in
-            let key = try snapshot.resolve(request.key)
+            let key = try authorisedKey(request.key, for: .wrap, of: call.caller, in: snapshot)
             guard Opcode.wrap.entry.keyStates.contains(key.state) else {
                 throw Refusal(.keyState, "key \(key.id) is \(key.state.name): it does not wrap")
             }
-            return try batch(request.items.count, answer, scheduling) { (index, writer) in
+            return try batch(request.items.count, call) { (index, writer) in
                 let item = request.items[index]
                 do throws(Refusal) {
                     try seal(item.input, context(item.context, body), key, session, body, &writer)
@@ -29,19 +28,19 @@ extension ServiceWorker {
         }
     }
 
-    func unwrap(
-        _ body: UnsafeRawBufferPointer, _ caller: Caller, _ answer: Answer, _ scheduling: any RequestScheduling,
-        _ record: inout RequestRecord
-    ) throws(Refusal) -> Int {
-        let request = try UnwrapRequest.decode(body.bytes)
-        let mayRefresh = request.refresh && service.authoriser.allows(.wrap, to: caller)
+    func unwrap(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
+        let request = try call.decode(UnwrapRequest.self)
+        let body = call.body
+        let mayRefresh = request.refresh && service.authoriser.allows(.wrap, to: call.caller)
         return try withToken { (snapshot, session) throws(Refusal) in
-            let expected = try request.key.map { (reference) throws(Refusal) in try snapshot.resolve(reference).id }
-            return try batch(request.items.count, answer, scheduling) { (index, writer) in
+            let expected = try request.key.map { (reference) throws(Refusal) in
+                try authorisedKey(reference, for: .unwrap, of: call.caller, in: snapshot).id
+            }
+            return try batch(request.items.count, call) { (index, writer) in
                 let item = request.items[index]
                 var use: (KeyID, UInt32)?
                 do throws(Refusal) {
-                    let target = try locate(item, .unwrap, expected, snapshot, body)
+                    let target = try locate(item, .unwrap, expected, snapshot, call)
                     use = (target.key.id, target.envelope.version)
                     let context = context(item.context, body)
                     let isStale = target.envelope.version < target.key.current.number
@@ -68,17 +67,18 @@ extension ServiceWorker {
         }
     }
 
-    func rewrap(
-        _ body: UnsafeRawBufferPointer, _ answer: Answer, _ scheduling: any RequestScheduling, _ record: inout RequestRecord
-    ) throws(Refusal) -> Int {
-        let request = try RewrapRequest.decode(body.bytes)
+    func rewrap(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
+        let request = try call.decode(RewrapRequest.self)
+        let body = call.body
         return try withToken { (snapshot, session) throws(Refusal) in
-            let expected = try request.key.map { (reference) throws(Refusal) in try snapshot.resolve(reference).id }
-            return try batch(request.items.count, answer, scheduling) { (index, writer) in
+            let expected = try request.key.map { (reference) throws(Refusal) in
+                try authorisedKey(reference, for: .rewrap, of: call.caller, in: snapshot).id
+            }
+            return try batch(request.items.count, call) { (index, writer) in
                 let item = request.items[index]
                 var use: (KeyID, UInt32)?
                 do throws(Refusal) {
-                    let target = try locate(item, .rewrap, expected, snapshot, body)
+                    let target = try locate(item, .rewrap, expected, snapshot, call)
                     use = (target.key.id, target.envelope.version)
                     let context = context(item.context, body)
                     try open(target, item, context, session, body) { plaintext throws(Refusal) in
@@ -107,13 +107,13 @@ extension ServiceWorker {
     }
 
     private func locate(
-        _ item: OpenItem, _ opcode: Opcode, _ expected: KeyID?, _ snapshot: Snapshot, _ body: UnsafeRawBufferPointer
+        _ item: OpenItem, _ opcode: Opcode, _ expected: KeyID?, _ snapshot: Snapshot, _ call: Call
     ) throws(Refusal) -> Target {
-        let envelope = try Envelope(body.bytes.part(item.envelope))
+        let envelope = try Envelope(call.body.bytes.part(item.envelope))
         if let expected, envelope.keyID != expected {
             throw Refusal(.keyMismatch, "the envelope was made by key \(envelope.keyID), not by \(expected)")
         }
-        guard let key = snapshot.keys[envelope.keyID] else { throw Refusal(.denied) }
+        let key = try authorisedKey(.id(envelope.keyID), for: opcode.entry.permission, of: call.caller, in: snapshot)
         guard opcode.entry.keyStates.contains(key.state) else {
             throw Refusal(.keyState, "key \(key.id) is \(key.state.name): its envelopes do not open")
         }
@@ -243,17 +243,17 @@ extension ServiceWorker {
 
     /// Writes a reply of `count` items, letting others in between them.
     private func batch(
-        _ count: Int, _ answer: Answer, _ scheduling: any RequestScheduling, _ item: (Int, inout BodyWriter) -> Void
+        _ count: Int, _ call: Call, _ item: (Int, inout BodyWriter) -> Void
     ) throws(Refusal) -> Int {
-        var writer = BodyWriter(answer.body)
+        var writer = BodyWriter(call.answer.body)
         try writer.list(1, count: count) { (index, writer) throws(Refusal) in
             if index > 0 && index % ServiceWorker.turn == 0 {
-                guard !scheduling.isAbandoned else { throw Refusal(.deadline) }
-                scheduling.letOthersIn()
+                guard !call.scheduling.isAbandoned else { throw Refusal(.deadline) }
+                call.scheduling.letOthersIn()
             }
             item(index, &writer)
         }
         guard writer.isComplete else { throw Refusal(.internalError, "the answer does not fit a frame") }
-        return answer.finish(bodyLength: writer.count)
+        return call.answer.finish(bodyLength: writer.count)
     }
 }

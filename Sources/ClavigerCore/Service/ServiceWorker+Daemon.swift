@@ -26,12 +26,12 @@ extension ServiceWorker {
             permissions: service.authoriser.permissions(of: caller))
     }
 
-    func unlock(_ body: UnsafeRawBufferPointer, _ answer: Answer) throws(Refusal) -> Int {
-        let request = try UnlockRequest.decode(body.bytes)
+    func unlock(_ call: Call) throws(Refusal) -> Int {
+        let request = try call.decode(UnlockRequest.self)
         let pin = try mapping({ (_: SecureMemoryError) in
             Refusal(.internalError, "memory for the PIN cannot be locked: raise LimitMEMLOCK")
-        }) { () throws(SecureMemoryError) in try SecretBytes(copying: body.bytes.part(request.pin)) }
+        }) { () throws(SecureMemoryError) in try SecretBytes(copying: call.body.bytes.part(request.pin)) }
         try service.token.unlock(pin)
-        return try answer.reply(service.health)
+        return try call.answer.reply(service.health)
     }
 }

@@ -3,45 +3,43 @@ import Glibc
 
 // Keys: create, rotate, list, show, versions.
 extension ServiceWorker {
-    func createKey(
-        _ body: UnsafeRawBufferPointer, _ request: IncomingRequest, _ answer: Answer, _ record: inout RequestRecord
-    ) throws(Refusal) -> Int {
-        let message = try KeyCreateRequest.decode(body.bytes)
+    func createKey(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
+        let message = try call.decode(KeyCreateRequest.self)
         record.note(field: "name", message.name)
         record.note(field: "operation", "\(message.operation)")
         let change = TokenService.Change(
-            operation: message.operation, uid: request.caller.uid, opcode: .keyCreate, body: Array(body),
+            operation: message.operation, uid: call.caller.uid, opcode: .keyCreate, body: Array(call.body),
             target: .create(name: message.name))
         let key = try withToken { (_, _) throws(Refusal) in try service.token.perform(change) }
         record.note(key: key.id, version: key.version)
-        return try answer.reply(key)
+        return try call.answer.reply(key)
     }
 
-    func rotateKey(
-        _ body: UnsafeRawBufferPointer, _ request: IncomingRequest, _ answer: Answer, _ record: inout RequestRecord
-    ) throws(Refusal) -> Int {
-        let message = try KeyRotateRequest.decode(body.bytes)
+    func rotateKey(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
+        let message = try call.decode(KeyRotateRequest.self)
         record.note(field: "operation", "\(message.operation)")
         let key = try withToken { (snapshot, _) throws(Refusal) in
-            let target = try snapshot.resolve(message.key)
+            let target = try authorisedKey(message.key, for: .rotateKeys, of: call.caller, in: snapshot)
             let change = TokenService.Change(
-                operation: message.operation, uid: request.caller.uid, opcode: .keyRotate, body: Array(body),
+                operation: message.operation, uid: call.caller.uid, opcode: .keyRotate, body: Array(call.body),
                 target: .rotate(target.id))
             return try service.token.perform(change)
         }
         record.note(key: key.id, version: key.version)
-        return try answer.reply(key)
+        return try call.answer.reply(key)
     }
 
-    func showKey(_ body: UnsafeRawBufferPointer, _ answer: Answer, _ record: inout RequestRecord) throws(Refusal) -> Int {
-        let message = try KeyShowRequest.decode(body.bytes)
-        let key = try withToken { (snapshot, _) throws(Refusal) in try snapshot.resolve(message.key) }
+    func showKey(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
+        let message = try call.decode(KeyShowRequest.self)
+        let key = try withToken { (snapshot, _) throws(Refusal) in
+            try authorisedKey(message.key, for: .readKeys, of: call.caller, in: snapshot)
+        }
         record.note(key: key.id, version: nil)
-        return try answer.reply(key.record)
+        return try call.answer.reply(key.record)
     }
 
-    func listKeys(_ body: UnsafeRawBufferPointer, _ answer: Answer) throws(Refusal) -> Int {
-        let message = try KeyListRequest.decode(body.bytes)
+    func listKeys(_ call: Call) throws(Refusal) -> Int {
+        let message = try call.decode(KeyListRequest.self)
         let limit = Int(message.limit ?? UInt32(Limits.defaultPage))
         let reply = try withToken { (snapshot, _) throws(Refusal) in
             let start = message.cursor.map { snapshot.firstIndex(after: ListCursor($0)) } ?? 0
@@ -49,15 +47,15 @@ extension ServiceWorker {
             let isLast = start + page.count >= snapshot.order.count
             return KeyListReply(keys: page, next: isLast ? nil : page.last.map { ListCursor($0).bytes })
         }
-        return try answer.reply(reply)
+        return try call.answer.reply(reply)
     }
 
-    func listVersions(
-        _ body: UnsafeRawBufferPointer, _ answer: Answer, _ record: inout RequestRecord
-    ) throws(Refusal) -> Int {
-        let message = try KeyVersionsRequest.decode(body.bytes)
+    func listVersions(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
+        let message = try call.decode(KeyVersionsRequest.self)
         let limit = Int(message.limit ?? UInt32(Limits.defaultPage))
-        let key = try withToken { (snapshot, _) throws(Refusal) in try snapshot.resolve(message.key) }
+        let key = try withToken { (snapshot, _) throws(Refusal) in
+            try authorisedKey(message.key, for: .readKeys, of: call.caller, in: snapshot)
+        }
         record.note(key: key.id, version: nil)
         let older = key.versions.prefix { version in message.before.map { version.number < $0 } ?? true }
         let page = older.suffix(limit).reversed().map { version in
@@ -66,7 +64,7 @@ extension ServiceWorker {
                 isCurrent: version.number == key.current.number, wraps: version.counter.reserved,
                 isUsable: version.handle != nil)
         }
-        return try answer.reply(KeyVersionsReply(key: key.id, versions: page, more: older.count > page.count))
+        return try call.answer.reply(KeyVersionsReply(key: key.id, versions: page, more: older.count > page.count))
     }
 }
 

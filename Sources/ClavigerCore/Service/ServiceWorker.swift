@@ -15,16 +15,16 @@ final class ServiceWorker: RequestWorker {
         scheduling: any RequestScheduling
     ) -> Int {
         var record = RequestRecord(request)
-        let answer = Answer(request: request, buffer: reply)
+        let call = Call(
+            request: request, body: UnsafeRawBufferPointer(rebasing: frame[Limits.headerLength...]),
+            answer: Answer(request: request, buffer: reply), scheduling: scheduling)
         let outcome: Result<Int, Refusal>
         do throws(Refusal) {
             // Authorise: nothing of the body is even looked at before.
             guard service.authoriser.allows(request.opcode.entry.permission, to: request.caller) else {
                 throw Refusal(.denied)
             }
-            outcome = .success(
-                try perform(request, UnsafeRawBufferPointer(rebasing: frame[Limits.headerLength...]), answer, scheduling, &record)
-            )
+            outcome = .success(try perform(call, &record))
         } catch {
             outcome = .failure(error)
         }
@@ -34,7 +34,7 @@ final class ServiceWorker: RequestWorker {
             return length
         case .failure(let refusal):
             keep(record, refusal)
-            return answer.refuse(refusal)
+            return call.answer.refuse(refusal)
         }
     }
 
@@ -50,36 +50,35 @@ final class ServiceWorker: RequestWorker {
         }
     }
 
-    private func perform(
-        _ request: IncomingRequest, _ body: UnsafeRawBufferPointer, _ answer: Answer, _ scheduling: any RequestScheduling,
-        _ record: inout RequestRecord
-    ) throws(Refusal) -> Int {
-        switch request.opcode {
-        case .ping:
-            _ = try EmptyMessage.decode(body.bytes)
-            return try answer.reply(EmptyMessage())
-        case .health:
-            _ = try EmptyMessage.decode(body.bytes)
-            return try answer.reply(service.health)
-        case .status:
-            _ = try EmptyMessage.decode(body.bytes)
-            return try answer.reply(try status())
-        case .whoami:
-            _ = try EmptyMessage.decode(body.bytes)
-            return try answer.reply(whoami(request.caller))
-        case .wrap: return try wrap(body, answer, scheduling, &record)
-        case .unwrap: return try unwrap(body, request.caller, answer, scheduling, &record)
-        case .rewrap: return try rewrap(body, answer, scheduling, &record)
-        case .unlock: return try unlock(body, answer)
-        case .tokenStatus:
-            _ = try EmptyMessage.decode(body.bytes)
-            return try answer.reply(try service.token.describe())
-        case .keyCreate: return try createKey(body, request, answer, &record)
-        case .keyList: return try listKeys(body, answer)
-        case .keyShow: return try showKey(body, answer, &record)
-        case .keyVersions: return try listVersions(body, answer, &record)
-        case .keyRotate: return try rotateKey(body, request, answer, &record)
+    private func perform(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
+        switch call.request.opcode {
+        case .ping: return try call.reply(toEmpty: EmptyMessage())
+        case .health: return try call.reply(toEmpty: service.health)
+        case .status: return try call.reply(toEmpty: status())
+        case .whoami: return try call.reply(toEmpty: whoami(call.caller))
+        case .wrap: return try wrap(call, &record)
+        case .unwrap: return try unwrap(call, &record)
+        case .rewrap: return try rewrap(call, &record)
+        case .unlock: return try unlock(call)
+        case .tokenStatus: return try call.reply(toEmpty: service.token.describe())
+        case .keyCreate: return try createKey(call, &record)
+        case .keyList: return try listKeys(call)
+        case .keyShow: return try showKey(call, &record)
+        case .keyVersions: return try listVersions(call, &record)
+        case .keyRotate: return try rotateKey(call, &record)
         }
+    }
+
+    /// The key that a reference names, if this caller may do this with it. Every handler that works on a key comes through here: a
+    /// key that does not exist, one that the caller may not use so, and one in another ring than asked are refused alike.
+    ///
+    /// - Throws: `denied`, `ambiguousName`.
+    func authorisedKey(
+        _ reference: KeyReference, for permission: Permission, of caller: Caller, in snapshot: Snapshot
+    ) throws(Refusal) -> KeyEntry {
+        let key = try snapshot.resolve(reference)
+        guard service.authoriser.allows(permission, to: caller) else { throw Refusal(.denied) }
+        return key
     }
 
     /// Runs `body` with the token: state checked, snapshot and session of one generation.
@@ -96,6 +95,28 @@ final class ServiceWorker: RequestWorker {
         let snapshot = try service.token.enter(session)
         defer { service.token.leave(session) }
         return try body(snapshot, session)
+    }
+}
+
+/// One request as its handler sees it.
+struct Call {
+    let request: IncomingRequest
+    /// The request's body, in locked memory.
+    let body: UnsafeRawBufferPointer
+    let answer: Answer
+    let scheduling: any RequestScheduling
+
+    var caller: Caller { request.caller }
+
+    /// The body as this opcode's message.
+    func decode<Message: WireMessage>(_ type: Message.Type = Message.self) throws(Refusal) -> Message {
+        try Message.decode(body.bytes)
+    }
+
+    /// Replies to a request that has no fields.
+    func reply(toEmpty message: @autoclosure () throws(Refusal) -> some WireMessage) throws(Refusal) -> Int {
+        _ = try decode(EmptyMessage.self)
+        return try answer.reply(try message())
     }
 }
 

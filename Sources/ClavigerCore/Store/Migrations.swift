@@ -4,8 +4,10 @@ enum Migrations {
     /// "CLVG": SQLite's application_id, so that no other program's database is mistaken for ours.
     static let applicationID: Int64 = 0x434c_5647
 
-    static let steps: [String] = [
-        """
+    static let steps: [String] = [base, keys, access, audit]
+
+    /// Instance, keys and versions.
+    private static let base = """
         CREATE TABLE instance (
             -- one row: the instance and the token it is bound to
             one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -70,5 +72,4 @@ enum Migrations {
             PRIMARY KEY (cka_id, label)
         ) STRICT, WITHOUT ROWID;
         """
-    ]
 }

