@@ -262,7 +262,7 @@ package struct TokenInit: ~Copyable {
                 var version = Limits.firstVersion
                 while true {
                     let name = ObjectName(instance: instance.id, version: version, role: role)
-                    if let answer = try factory.findOrMake(name, session: &session, scratch: &scratch) {
+                    if let answer = try factory.findOrMake(name, .aesGCM, session: &session, scratch: &scratch) {
                         return (version, answer)
                     }
                     // What a killed run left half-made is not destroyed, but left under its version for the daemon to quarantine.

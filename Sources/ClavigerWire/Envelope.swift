@@ -15,6 +15,15 @@ public enum Suite: UInt8, CaseIterable, Sendable {
         }
     }
 
+    /// Whether a plaintext of this length can be sealed: 1 to 4,096 bytes; suite 3: 16 to 4,096, a multiple of 8.
+    public func allows(plaintextLength count: Int) -> Bool {
+        guard count >= Limits.minimumPlaintext, count <= Limits.maximumPlaintext else { return false }
+        switch self {
+        case .aesGCM, .aesCBCWithHMAC: return true
+        case .aesKeyWrapWithHMAC: return count >= 16 && count % 8 == 0
+        }
+    }
+
     func allows(ivLength: Int) -> Bool {
         switch self {
         case .aesGCM: ivLength == 12 || ivLength == 16
@@ -115,6 +124,15 @@ public struct Envelope: Equatable, Sendable {
     /// The length of an envelope of suite 1.
     public static func length(plaintext: Int, ivLength: Int = 12) -> Int {
         headerLength + 1 + ivLength + commitmentLength + plaintext + Suite.aesGCM.tagLength
+    }
+
+    /// The length of an envelope that the daemon makes of so much plaintext, which the suite allows.
+    public static func length(_ suite: Suite, plaintext: Int) -> Int {
+        switch suite {
+        case .aesGCM: length(plaintext: plaintext)
+        case .aesCBCWithHMAC: headerLength + 1 + 16 + (plaintext / 16 + 1) * 16 + suite.tagLength
+        case .aesKeyWrapWithHMAC: headerLength + 1 + plaintext + 8 + suite.tagLength
+        }
     }
 
     /// The 26 bytes of header for these values.

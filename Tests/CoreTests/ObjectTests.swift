@@ -36,7 +36,7 @@ import Testing
 
     @Test(arguments: [KeyRole.cipher, .vault, .canary, .mac, .authentication])
     func everySingleFlagCounts(role: KeyRole) throws {
-        let template = ObjectTemplate(ObjectTemplateTests.name(role), instance: ObjectTemplateTests.instance)
+        let template = ObjectTemplate(ObjectTemplateTests.name(role), suite: .aesGCM, instance: ObjectTemplateTests.instance)
         let unchanged = try difference(template) { $0 }
         #expect(unchanged == nil)
         var changed = 0
@@ -52,7 +52,7 @@ import Testing
 
     @Test func everythingElseCounts() throws {
         let name = ObjectTemplateTests.name(.cipher)
-        let template = ObjectTemplate(name, instance: ObjectTemplateTests.instance)
+        let template = ObjectTemplate(name, suite: .aesGCM, instance: ObjectTemplateTests.instance)
         let changes: [(AttributeType, Attribute?, String)] = [
             (.id, .id(ObjectTemplateTests.name(.cipher).objectID), "CKA_ID differs"),
             (.id, .id(name.objectID + [0]), "CKA_ID differs"), (.id, .id([]), "CKA_ID differs"),
@@ -70,7 +70,7 @@ import Testing
 
     /// A key that was put there instead of made there has been known outside.
     @Test func anImportedKeyIsNotAGeneratedOne() throws {
-        let template = ObjectTemplate(ObjectTemplateTests.name(.cipher), instance: ObjectTemplateTests.instance)
+        let template = ObjectTemplate(ObjectTemplateTests.name(.cipher), suite: .aesGCM, instance: ObjectTemplateTests.instance)
         let attributes = template.secretKey.filter { $0.type != .valueLength }
         let found = try SoftToken.shared().withObjects {
             try difference(template, madeWith: attributes, value: SuiteGCMTests.secret)
@@ -80,7 +80,7 @@ import Testing
 
     @Test func modifiableStandsLastAndNothingIsLeftToDefaults() {
         for role in KeyRole.allCases {
-            let template = ObjectTemplate(ObjectTemplateTests.name(role), instance: ObjectTemplateTests.instance)
+            let template = ObjectTemplate(ObjectTemplateTests.name(role), suite: .aesGCM, instance: ObjectTemplateTests.instance)
             for attributes in [template.secretKey, template.privateKey, template.publicKey] {
                 #expect(attributes.last == .bool(.modifiable, false))
                 #expect(Set(attributes.map(\.type)).count == attributes.count)
@@ -114,20 +114,20 @@ private struct Workbench: ~Copyable {
     }
 
     mutating func make(_ name: ObjectName) throws(ObjectFailure) -> ObjectHandle {
-        try factory.make(name, session: &session)
+        try factory.make(name, .aesGCM, session: &session)
     }
 
     mutating func findOrMake(_ name: ObjectName) throws -> KnownAnswer? {
-        try factory.findOrMake(name, session: &session, scratch: &scratch)
+        try factory.findOrMake(name, .aesGCM, session: &session, scratch: &scratch)
     }
 
     mutating func existing(_ name: ObjectName, isFromDisk: Bool = false) throws -> ObjectHandle? {
-        try factory.existing(name, isFromDisk: isFromDisk, session: &session)
+        try factory.existing(name, .aesGCM, isFromDisk: isFromDisk, session: &session)
     }
 
     mutating func isProven(_ name: ObjectName, _ handle: ObjectHandle) throws -> Bool {
-        let answer = try factory.proof(name, handle, session: &session, scratch: &scratch)
-        return try KnownAnswerProof.holds(answer, for: name, key: handle, session: &session, scratch: &scratch)
+        let answer = try factory.proof(name, .aesGCM(cipher: handle), session: &session, scratch: &scratch)
+        return try KnownAnswerProof.holds(answer, for: name, .aesGCM(cipher: handle), session: &session, scratch: &scratch)
     }
 
     mutating func count(_ name: ObjectName) throws -> Int {
@@ -165,7 +165,7 @@ private struct Workbench: ~Copyable {
         case .cipher, .canary, .vault:
             let isProven = try bench.isProven(name, handle)
             #expect(isProven && answer != .absent)
-        case .mac, .audit, .authentication: #expect(answer == .absent)
+        case .mac, .audit, .authentication, .canaryAuthentication, .vaultAuthentication: #expect(answer == .absent)
         }
         #expect(try files.objects().subtracting(before) == fresh)
         // A second object of the name makes both doubtful: neither is used, neither is destroyed.

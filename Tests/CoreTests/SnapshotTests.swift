@@ -7,7 +7,7 @@ import Testing
     static func key(_ low: UInt64, name: String, created: UInt64) -> KeyEntry {
         let id = KeyID(high: 1, low: low)
         let version = VersionEntry(
-            number: 1, suite: .aesGCM, created: created, knownAnswer: .absent, counter: WrapCounter(reserved: 0), handle: nil)
+            number: 1, suite: .aesGCM, created: created, knownAnswer: .absent, counter: WrapCounter(reserved: 0), handles: nil)
         return KeyEntry(id: id, name: name, state: .active, created: created, versions: [version])
     }
 
@@ -42,7 +42,7 @@ import Testing
             key.versions.append(
                 VersionEntry(
                     number: number, suite: .aesGCM, created: 5, knownAnswer: .absent, counter: WrapCounter(reserved: 0),
-                    handle: nil
+                    handles: nil
                 ))
         }
         for number in UInt32(1)...3 { #expect(key.version(number)?.number == number) }
@@ -65,7 +65,7 @@ import Testing
                 key.versions.append(
                     VersionEntry(
                         number: 2, suite: .aesGCM, created: 77, knownAnswer: .absent, counter: WrapCounter(reserved: 0),
-                        handle: nil
+                        handles: nil
                     ))
                 grown = grown.with(key)
                 all[all.count - 1] = key

@@ -114,10 +114,10 @@ import Testing
             var content = [UInt8](repeating: 0, count: 33)
             content[bit / 8] = 1 << UInt8(bit % 8)
             let opened = Result { try cipher.open(forge(content), key: key) }
-            #expect(throws: OpenFailure.commitment, "bit \(bit)") { try opened.get() }
+            #expect(throws: OpenFailure.forged, "bit \(bit)") { try opened.get() }
         }
         let opened = Result { try cipher.open(forge([UInt8](repeating: 9, count: 64)), key: key) }
-        #expect(throws: OpenFailure.commitment) { try opened.get() }
+        #expect(throws: OpenFailure.forged) { try opened.get() }
     }
 
     @Test(arguments: [16, 32, 64]) func generatedPlaintextIsShownAndIsWhatIsSealed(count: Int) throws {
@@ -126,7 +126,8 @@ import Testing
         var shown: [[UInt8]] = []
         for _ in 0..<20 {
             let envelope = try cipher.seal(
-                .generated(count: count, show: { shown.append(Array($0)) }), header: SuiteGCMTests.header, key: key)
+                .generated(count: count, show: { shown.append(Array($0)) }), header: SuiteGCMTests.header,
+                handles: .aesGCM(cipher: key))
             #expect(try cipher.open(envelope, key: key) == shown.last)
         }
         #expect(Set(shown).count == 20)
@@ -142,7 +143,8 @@ import Testing
             ], value: SuiteGCMTests.secret.span.bytes)
         var isShown = false
         let sealed = Result {
-            try cipher.seal(.generated(count: 32, show: { _ in isShown = true }), header: SuiteGCMTests.header, key: key)
+            try cipher.seal(
+                .generated(count: 32, show: { _ in isShown = true }), header: SuiteGCMTests.header, handles: .aesGCM(cipher: key))
         }
         #expect(throws: CryptokiError.self) { try sealed.get() }
         #expect(!isShown)
@@ -155,9 +157,11 @@ import Testing
         let key = try importKey(SuiteGCMTests.secret, &cipher.session)
         let other = try importKey(SuiteGCMTests.secret.reversed(), &cipher.session)
         let name = ObjectName(key: SuiteGCMTests.keyID, version: 3, role: .cipher)
-        let answer = try KnownAnswerProof.make(for: name, key: key, session: &cipher.session, scratch: &cipher.scratch)
+        let answer = try KnownAnswerProof.make(
+            for: name, .aesGCM(cipher: key), session: &cipher.session, scratch: &cipher.scratch)
         func holds(_ answer: KnownAnswer, _ name: ObjectName, _ key: ObjectHandle, _ cipher: inout Cipher) -> Bool {
-            (try? KnownAnswerProof.holds(answer, for: name, key: key, session: &cipher.session, scratch: &cipher.scratch))
+            (try? KnownAnswerProof.holds(
+                answer, for: name, .aesGCM(cipher: key), session: &cipher.session, scratch: &cipher.scratch))
                 ?? false
         }
         #expect(holds(answer, name, key, &cipher))
@@ -183,7 +187,8 @@ import Testing
         let name = ObjectName(key: SuiteGCMTests.keyID, version: 1, role: .canary)
         var answers: [KnownAnswer] = []
         for _ in 0..<10 {
-            answers.append(try KnownAnswerProof.make(for: name, key: key, session: &cipher.session, scratch: &cipher.scratch))
+            answers.append(
+                try KnownAnswerProof.make(for: name, .aesGCM(cipher: key), session: &cipher.session, scratch: &cipher.scratch))
         }
         // Random part, IV and so ciphertext and digest differ each time.
         #expect(Set(answers.map(\.digest)).count == 10 && Set(answers.map(\.ciphertext)).count == 10)

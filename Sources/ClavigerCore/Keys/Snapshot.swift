@@ -10,8 +10,8 @@ package struct VersionEntry: Sendable {
     package let created: UInt64
     package let knownAnswer: KnownAnswer
     package let counter: WrapCounter
-    /// The object that has proven to be this version; nil when none has. Valid in the snapshot's token generation only.
-    package var handle: ObjectHandle?
+    /// The objects that have proven to be this version; nil when none have. Valid in the snapshot's token generation only.
+    package var handles: SuiteHandles?
 }
 
 /// One key with all its versions.

@@ -144,13 +144,15 @@ extension ServiceWorker {
             writer.u32(4, version.number)
             writer.bytes(5, envelope)
         case .generated(let count):
+            try checkLength(count, key)
             let mark = writer.count
             do throws(Refusal) {
                 writer.u32(1, 0)
                 writer.id(3, key.id)
                 writer.u32(4, version.number)
                 // The DEK goes from the worker's scratch straight into its place in the reply, locked memory both.
-                guard let place = writer.reserve(5, Envelope.length(plaintext: count)), let plaintext = writer.reserve(7, count)
+                guard let place = writer.reserve(5, Envelope.length(version.suite, plaintext: count)),
+                    let plaintext = writer.reserve(7, count)
                 else { throw Refusal(.internalError, "the answer does not fit a frame") }
                 place.copyBytes(
                     from: try seal(
@@ -168,12 +170,23 @@ extension ServiceWorker {
         try seal(.given(count: plaintext.count, copy: { $0.copyMemory(from: plaintext) }), context, key, session)
     }
 
+    /// Refuses a plaintext that the suite of the key's newest version has no room for.
+    private func checkLength(_ count: Int, _ key: KeyEntry) throws(Refusal) {
+        let suite = key.current.suite
+        guard suite.allows(plaintextLength: count) else {
+            throw Refusal(
+                .plaintextSize,
+                "key \(key.id) wraps with \(suite.name), which takes 16 to 4,096 bytes of plaintext, a multiple of 8")
+        }
+    }
+
     /// Seals under the key's newest version; the envelope is no secret, so it may lie in an array.
     private func seal(
-        _ input: SuiteGCM.Input, _ context: [UInt8], _ key: KeyEntry, _ session: TokenSession
+        _ input: SealInput, _ context: [UInt8], _ key: KeyEntry, _ session: TokenSession
     ) throws(Refusal) -> [UInt8] {
         let version = key.current
-        guard let handle = version.handle else {
+        try checkLength(input.count, key)
+        guard let handles = version.handles else {
             service.token.wantRefind()
             throw Refusal(.keyUnavailable, retryAfter: 5_000)
         }
@@ -184,15 +197,15 @@ extension ServiceWorker {
         }
         if isDue { service.token.wantRotation(of: key.id) }
         let header = Envelope.header(suite: version.suite, keyID: key.id, version: version.number)
-        let length = Envelope.length(plaintext: input.count)
+        let length = Envelope.length(version.suite, plaintext: input.count)
         var envelope = [UInt8](repeating: 0, count: length)
         try service.token.retrying(key, version, session, whileOpening: false) { (live, scratch) throws(CryptokiError) in
             var failure: CryptokiError?
             var written = 0
             envelope.withUnsafeMutableBytes { output in
                 do throws(CryptokiError) {
-                    written = try SuiteGCM.seal(
-                        input, label: .wrap, header: header, context: context.span.bytes, key: handle, session: &live,
+                    written = try SuiteCipher.seal(
+                        input, label: .wrap, header: header, context: context.span.bytes, handles: handles, session: &live,
                         scratch: &scratch, into: output)
                 } catch {
                     failure = error
@@ -213,23 +226,23 @@ extension ServiceWorker {
         guard let version = target.key.version(target.envelope.version), version.suite == target.envelope.suite else {
             throw Refusal(.decryptionFailed)
         }
-        guard let handle = version.handle else {
+        guard let handles = version.handles else {
             service.token.wantRefind()
             throw Refusal(.keyUnavailable, retryAfter: 5_000)
         }
         let header = Envelope.header(suite: version.suite, keyID: target.key.id, version: version.number)
         var refused: Refusal?
         var count = 0
-        try service.token.retrying(target.key, version, session, whileOpening: true) {
+        try service.token.retrying(target.key, version, session, whileOpening: version.suite.tokenJudgesEnvelopes) {
             (live, scratch) throws(CryptokiError) in
             do throws(OpenFailure) {
-                count = try SuiteGCM.open(
+                count = try SuiteCipher.open(
                     target.envelope, of: body.bytes.part(item.envelope), label: .wrap, header: header,
-                    context: context.span.bytes, key: handle, session: &live, scratch: &scratch
+                    context: context.span.bytes, handles: handles, session: &live, scratch: &scratch
                 ) { session.hold($0) }
             } catch {
                 switch error {
-                case .commitment: refused = Refusal(.decryptionFailed)
+                case .forged: refused = Refusal(.decryptionFailed)
                 case .token(let cause): throw cause
                 }
             }

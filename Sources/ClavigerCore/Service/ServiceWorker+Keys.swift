@@ -62,7 +62,7 @@ extension ServiceWorker {
             VersionRecord(
                 version: version.number, created: version.created, suite: version.suite,
                 isCurrent: version.number == key.current.number, wraps: version.counter.reserved,
-                isUsable: version.handle != nil)
+                isUsable: version.handles != nil)
         }
         return try call.answer.reply(KeyVersionsReply(key: key.id, versions: page, more: older.count > page.count))
     }

@@ -14,6 +14,10 @@ package enum KeyRole: UInt8, CaseIterable, Sendable {
     case canary = 18
     /// Seals secrets at rest.
     case vault = 19
+    /// Authenticates for the canary, where the token has no GCM.
+    case canaryAuthentication = 20
+    /// Authenticates for the vault, where the token has no GCM.
+    case vaultAuthentication = 21
 
     /// The word in an object's label.
     package var name: String {
@@ -24,6 +28,18 @@ package enum KeyRole: UInt8, CaseIterable, Sendable {
         case .audit: "audit"
         case .canary: "canary"
         case .vault: "vault"
+        case .canaryAuthentication: "canary-authentication"
+        case .vaultAuthentication: "vault-authentication"
+        }
+    }
+
+    /// What authenticates beside a key of this role in the suites that need it; nil for a role that does not encrypt.
+    package var authentication: KeyRole? {
+        switch self {
+        case .cipher: .authentication
+        case .canary: .canaryAuthentication
+        case .vault: .vaultAuthentication
+        case .authentication, .mac, .audit, .canaryAuthentication, .vaultAuthentication: nil
         }
     }
 
@@ -63,6 +79,11 @@ package struct ObjectName: Hashable, Sendable {
         else { return nil }
         let version = objectID[16..<20].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
         self.init(key: owner, version: version, role: role)
+    }
+
+    /// The name of the HMAC key beside this AES key; nil for an object that is none.
+    package var authentication: ObjectName? {
+        role.authentication.map { ObjectName(key: key, version: version, role: $0) }
     }
 
     /// The owner as a key's id.

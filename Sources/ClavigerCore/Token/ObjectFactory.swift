@@ -36,8 +36,8 @@ package struct ObjectFactory: Sendable {
     /// Makes an object: generated in the token, read back attribute for attribute, durable in its file.
     ///
     /// - Returns: its handle, of the private key for a pair.
-    package func make(_ name: ObjectName, session: inout Session) throws(ObjectFailure) -> ObjectHandle {
-        let template = ObjectTemplate(name, instance: instance)
+    package func make(_ name: ObjectName, _ suite: Suite, session: inout Session) throws(ObjectFailure) -> ObjectHandle {
+        let template = ObjectTemplate(name, suite: suite, instance: instance)
         let before = try objectFiles()
         let (handle, companion) = try generate(template, session: &session)
         do throws(ObjectFailure) {
@@ -55,21 +55,28 @@ package struct ObjectFactory: Sendable {
 
     /// The object of this name that an earlier run left behind, if it is exactly as ordered, or else a new one; and its known answer.
     ///
+    /// - Parameter suite: of what encrypts; it then has an HMAC key beside it where the suite wants one.
     /// - Returns: the known answer, `KnownAnswer.absent` for keys that do not encrypt; nil when an earlier run left something under the
     ///   name that cannot be used. It stays, is quarantined later, and the key is to be made under another version.
     package func findOrMake(
-        _ name: ObjectName, session: inout Session, scratch: inout CipherScratch
+        _ name: ObjectName, _ suite: Suite, session: inout Session, scratch: inout CipherScratch
     ) throws(ObjectFailure) -> KnownAnswer? {
-        let handle: ObjectHandle
-        if let left = try existing(name, isFromDisk: true, session: &session), try hasCompanion(name, session: &session) {
-            handle = left
-        } else {
-            guard try isFree(name, session: &session) else { return nil }
-            handle = try make(name, session: &session)
+        var handles: [ObjectHandle] = []
+        for part in suite.names(name) {
+            if let left = try existing(part, suite, isFromDisk: true, session: &session),
+                try hasCompanion(part, suite, session: &session)
+            {
+                handles.append(left)
+            } else {
+                guard try isFree(part, session: &session) else { return nil }
+                handles.append(try make(part, suite, session: &session))
+            }
         }
         switch name.role {
-        case .mac, .audit, .authentication: return KnownAnswer.absent
-        case .cipher, .canary, .vault: return try proof(name, handle, session: &session, scratch: &scratch)
+        case .mac, .audit, .authentication, .canaryAuthentication, .vaultAuthentication: return KnownAnswer.absent
+        case .cipher, .canary, .vault:
+            guard let handles = SuiteHandles(suite, handles) else { return nil }
+            return try proof(name, handles, session: &session, scratch: &scratch)
         }
     }
 
@@ -77,21 +84,21 @@ package struct ObjectFactory: Sendable {
     ///
     /// - Parameter isFromDisk: whether nothing of this name was made since the module was initialised, as for `isAsOrdered`.
     package func existing(
-        _ name: ObjectName, isFromDisk: Bool, session: inout Session
+        _ name: ObjectName, _ suite: Suite, isFromDisk: Bool, session: inout Session
     ) throws(ObjectFailure) -> ObjectHandle? {
-        let template = ObjectTemplate(name, instance: instance)
+        let template = ObjectTemplate(name, suite: suite, instance: instance)
         let found = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
             try session.findObjects(
                 matching: [.objectClass(template.objectClass), .bool(.token, true), .id(name.objectID)], limit: 2)
         }
         guard found.count == 1 else { return nil }
-        return try isAsOrdered(name, found[0], isFromDisk: isFromDisk, session: &session) ? found[0] : nil
+        return try isAsOrdered(name, suite, found[0], isFromDisk: isFromDisk, session: &session) ? found[0] : nil
     }
 
     /// Whether the public key of a pair is there; true for what is no pair. A creation that was killed may have left the private key
     /// alone, from which no token gives the public one.
-    private func hasCompanion(_ name: ObjectName, session: inout Session) throws(ObjectFailure) -> Bool {
-        guard ObjectTemplate(name, instance: instance).isPair else { return true }
+    private func hasCompanion(_ name: ObjectName, _ suite: Suite, session: inout Session) throws(ObjectFailure) -> Bool {
+        guard ObjectTemplate(name, suite: suite, instance: instance).isPair else { return true }
         return try mapping(ObjectFailure.token) { () throws(CryptokiError) in
             let found = try session.findObjects(
                 matching: [.objectClass(.publicKey), .bool(.token, true), .id(name.objectID)], limit: 2)
@@ -111,10 +118,10 @@ package struct ObjectFactory: Sendable {
     /// - Parameter isFromDisk: whether the module has read the object from its file, since nothing of this name was made after it was
     ///   initialised. Files that are not whole are then other objects' (a killed creation leaves such behind) and do not count.
     package func isAsOrdered(
-        _ name: ObjectName, _ object: ObjectHandle, isFromDisk: Bool = true, session: inout Session
+        _ name: ObjectName, _ suite: Suite, _ object: ObjectHandle, isFromDisk: Bool = true, session: inout Session
     ) throws(ObjectFailure) -> Bool {
         let difference = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
-            try ObjectTemplate(name, instance: instance).difference(of: object, session: &session)
+            try ObjectTemplate(name, suite: suite, instance: instance).difference(of: object, session: &session)
         }
         guard difference == nil else { return false }
         guard let files else { return true }
@@ -123,17 +130,19 @@ package struct ObjectFactory: Sendable {
         }
     }
 
-    /// Makes a key's known answer, and proves that the key opens it: one that cannot open what it has just sealed would lose every
-    /// DEK given to it.
+    /// Makes a key version's known answer, and proves that the version opens it: one that cannot open what it has just sealed would
+    /// lose every DEK given to it.
+    ///
+    /// - Parameter name: the AES key's.
     package func proof(
-        _ name: ObjectName, _ handle: ObjectHandle, session: inout Session, scratch: inout CipherScratch
+        _ name: ObjectName, _ handles: SuiteHandles, session: inout Session, scratch: inout CipherScratch
     ) throws(ObjectFailure) -> KnownAnswer {
         let answer = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
-            try KnownAnswerProof.make(for: name, key: handle, session: &session, scratch: &scratch)
+            try KnownAnswerProof.make(for: name, handles, session: &session, scratch: &scratch)
         }
         let holds = try mapping({ (_: OpenFailure) in ObjectFailure.attributes("it cannot open what it sealed") }) {
             () throws(OpenFailure) in
-            try KnownAnswerProof.holds(answer, for: name, key: handle, session: &session, scratch: &scratch)
+            try KnownAnswerProof.holds(answer, for: name, handles, session: &session, scratch: &scratch)
         }
         guard holds else { throw .attributes("it cannot open what it sealed") }
         return answer

@@ -10,21 +10,29 @@ package struct ObjectTemplate: Sendable {
     package let name: ObjectName
     /// The object's label.
     package let label: String
+    /// The one mechanism that the object may be used with.
+    package let mechanism: MechanismType
     private let uses: Set<AttributeType>
 
-    package init(_ name: ObjectName, instance: InstanceID) {
+    /// - Parameter suite: of the key version that the object belongs to; it decides what a key that encrypts is made for.
+    package init(_ name: ObjectName, suite: Suite, instance: InstanceID) {
         self.name = name
         label = name.label(instance: instance)
-        uses =
-            switch name.role {
-            case .cipher, .canary, .vault: [.encrypt, .decrypt]
-            case .authentication, .mac: [.sign, .verify]
-            case .audit: [.sign]
+        switch name.role {
+        case .cipher, .canary, .vault:
+            switch suite {
+            case .aesGCM: (mechanism, uses) = (.aesGCM, [.encrypt, .decrypt])
+            case .aesCBCWithHMAC: (mechanism, uses) = (.aesCBC, [.encrypt, .decrypt])
+            case .aesKeyWrapWithHMAC: (mechanism, uses) = (.aesKeyWrap, [.wrap, .unwrap])
             }
+        case .authentication, .mac, .canaryAuthentication, .vaultAuthentication:
+            (mechanism, uses) = (.hmacSHA256, [.sign, .verify])
+        case .audit: (mechanism, uses) = (.ecdsa, [.sign])
+        }
     }
 
     /// The uses that a secret key can have. SIGN_RECOVER and VERIFY_RECOVER belong to key pairs (PKCS#11 v2.40 section 4.9).
-    private static let secretKeyUses: [AttributeType] = [.encrypt, .decrypt, .sign, .verify, .wrap, .unwrap, .derive]
+    static let secretKeyUses: [AttributeType] = [.encrypt, .decrypt, .sign, .verify, .wrap, .unwrap, .derive]
     private static let privateKeyUses: [AttributeType] = [.decrypt, .sign, .signRecover, .unwrap, .derive]
     private static let publicKeyUses: [AttributeType] = [.encrypt, .verify, .verifyRecover, .wrap, .derive]
 
@@ -38,17 +46,8 @@ package struct ObjectTemplate: Sendable {
     package var keyType: KeyType {
         switch name.role {
         case .cipher, .canary, .vault: .aes
-        case .authentication, .mac: .genericSecret
+        case .authentication, .mac, .canaryAuthentication, .vaultAuthentication: .genericSecret
         case .audit: .ec
-        }
-    }
-
-    /// The one mechanism that the object may be used with.
-    package var mechanism: MechanismType {
-        switch name.role {
-        case .cipher, .canary, .vault: .aesGCM
-        case .authentication, .mac: .hmacSHA256
-        case .audit: .ecdsa
         }
     }
 

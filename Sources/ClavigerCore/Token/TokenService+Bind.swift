@@ -42,17 +42,16 @@ extension TokenService {
             for index in key.versions.indices {
                 let version = key.versions[index]
                 let name = ObjectName(key: key.id, version: version.number, role: .cipher)
-                let handle = try prove(
-                    name, version.knownAnswer, objects.take(name), &quarantine, &session, &scratch)
-                keys[key.id]?.versions[index].handle = handle
-                if handle == nil {
+                let handles = try prove(name, version.suite, version.knownAnswer, &objects, &quarantine, &session, &scratch)
+                keys[key.id]?.versions[index].handles = handles
+                if handles == nil {
                     log.error(
                         "key version has no usable object on the token",
                         metadata: ["key": "\(key.id)", "version": "\(version.number)"])
                 }
             }
         }
-        if keys.values.contains(where: { $0.versions.contains { $0.handle == nil } }) {
+        if keys.values.contains(where: { $0.versions.contains { $0.handles == nil } }) {
             try requireCanary(&session, &scratch)
         }
         for object in objects.rest {
@@ -80,15 +79,14 @@ extension TokenService {
     ) throws(TokenFailure) {
         for record in try stored({ () throws(StoreError) in try store.instanceKeys() }) {
             let name = ObjectName(instance: instance.id, version: record.version, role: record.role)
-            let found = objects.take(name)
             let isProven: Bool
             if record.knownAnswer == .absent {
-                isProven = try hasOneAsOrdered(name, found, &quarantine, &session)
+                isProven = try hasOneAsOrdered(name, objects.take(name), &quarantine, &session)
             } else {
-                let handle = try prove(name, record.knownAnswer, found, &quarantine, &session, &scratch)
-                isProven = handle != nil
-                if record.role == .canary, let handle {
-                    live.withLock { $0?.canary = Canary(name: name, handle: handle, answer: record.knownAnswer) }
+                let handles = try prove(name, .aesGCM, record.knownAnswer, &objects, &quarantine, &session, &scratch)
+                isProven = handles != nil
+                if record.role == .canary, let handles {
+                    live.withLock { $0?.canary = Canary(name: name, handles: handles, answer: record.knownAnswer) }
                 }
             }
             guard isProven else {
@@ -109,7 +107,8 @@ extension TokenService {
         for object in found {
             let difference: String?
             do throws(CryptokiError) {
-                difference = try ObjectTemplate(name, instance: instance.id).difference(of: object.handle, session: &session)
+                difference = try ObjectTemplate(name, suite: .aesGCM, instance: instance.id)
+                    .difference(of: object.handle, session: &session)
             } catch {
                 if error.meansLost { throw .lost(error.description) }
                 difference = error.description
@@ -128,37 +127,65 @@ extension TokenService {
     private func requireCanary(_ session: inout Session, _ scratch: inout CipherScratch) throws(TokenFailure) {
         guard let canary = live.withLock({ $0?.canary }) else { return }
         let holds = try? KnownAnswerProof.holds(
-            canary.answer, for: canary.name, key: canary.handle, session: &session, scratch: &scratch)
+            canary.answer, for: canary.name, canary.handles, session: &session, scratch: &scratch)
         guard holds == true else { throw .lost("the token went away while its keys were looked for") }
     }
 
-    /// The one object that proves to be the key of the known answer; others of its name are quarantined.
+    /// The objects that prove to be the keys of the known answer; others of their names are quarantined.
     private func prove(
-        _ name: ObjectName, _ answer: KnownAnswer, _ found: [TokenObjects.Found], _ quarantine: inout [QuarantineRecord],
-        _ session: inout Session, _ scratch: inout CipherScratch
-    ) throws(TokenFailure) -> ObjectHandle? {
-        var proven: ObjectHandle?
-        for object in found {
-            let holds: Bool
-            do throws(OpenFailure) {
-                holds = try KnownAnswerProof.holds(
-                    answer, for: name, key: object.handle, session: &session, scratch: &scratch)
-            } catch {
-                if case .token(let cause) = error, cause.meansLost, cause.returnValue != .keyHandleInvalid,
-                    cause.returnValue != .objectHandleInvalid
-                {
-                    throw .lost(cause.description)
+        _ name: ObjectName, _ suite: Suite, _ answer: KnownAnswer, _ objects: inout TokenObjects,
+        _ quarantine: inout [QuarantineRecord], _ session: inout Session, _ scratch: inout CipherScratch
+    ) throws(TokenFailure) -> SuiteHandles? {
+        let found = suite.names(name).map { objects.take($0) }
+        var proven: SuiteHandles?
+        for candidate in TokenService.combinations(suite, found) {
+            guard try answers(candidate, name, answer, &session, &scratch) else { continue }
+            proven = candidate
+            break
+        }
+        for (place, objects) in found.enumerated() {
+            for object in objects where !(proven?.all.contains(object.handle) ?? false) {
+                var choice = proven?.all ?? []
+                if place < choice.count { choice[place] = object.handle }
+                let other = proven == nil ? nil : SuiteHandles(suite, choice)
+                let isSame = try other.map { (other) throws(TokenFailure) in
+                    try answers(other, name, answer, &session, &scratch)
                 }
-                holds = false
-            }
-            if holds && proven == nil {
-                proven = object.handle
-            } else {
-                let reason = holds ? "another object is the same key" : "its known answer fails"
+                let reason = isSame == true ? "another object is the same key" : "its known answer fails"
                 quarantine.append(QuarantineRecord(objectID: object.objectID, label: object.label, reason: reason))
             }
         }
         return proven
+    }
+
+    /// Whether these objects are the keys of a known answer; one that gives an error is not.
+    private func answers(
+        _ handles: SuiteHandles, _ name: ObjectName, _ answer: KnownAnswer, _ session: inout Session,
+        _ scratch: inout CipherScratch
+    ) throws(TokenFailure) -> Bool {
+        do throws(OpenFailure) {
+            return try KnownAnswerProof.holds(answer, for: name, handles, session: &session, scratch: &scratch)
+        } catch {
+            if case .token(let cause) = error, cause.meansLost, cause.returnValue != .keyHandleInvalid,
+                cause.returnValue != .objectHandleInvalid
+            {
+                throw .lost(cause.description)
+            }
+            return false
+        }
+    }
+
+    /// So many pairs of objects are tried at most: more of a name than a few are nobody's accident.
+    private static let maximumCombinations = 64
+
+    /// Every choice of one object for each name of a key version.
+    private static func combinations(_ suite: Suite, _ found: [[TokenObjects.Found]]) -> [SuiteHandles] {
+        var choices: [[ObjectHandle]] = [[]]
+        for objects in found {
+            choices = choices.flatMap { choice in objects.map { choice + [$0.handle] } }
+            choices = Array(choices.prefix(maximumCombinations))
+        }
+        return choices.compactMap { SuiteHandles(suite, $0) }
     }
 
     /// Ends an intent that a crash left open: its object is adopted when it is exactly what was wanted, and the operation counts as
@@ -178,7 +205,7 @@ extension TokenService {
         }
     }
 
-    /// The known answer of the one object that is exactly what an intent ordered, whole on the disk, and opens what it seals; nil when
+    /// The known answer of the objects that are exactly what an intent ordered, whole on the disk, and open what they seal; nil when
     /// there is none. Nobody was told of the object, so one in doubt is left to the quarantine: it must not keep the daemon from
     /// serving all other keys.
     private func adopt(
@@ -186,11 +213,17 @@ extension TokenService {
     ) throws(TokenFailure) -> KnownAnswer? {
         let name = ObjectName(key: intent.key, version: intent.version, role: .cipher)
         var rest = objects
-        let found = rest.take(name)
-        guard found.count == 1 else { return nil }
+        var handles: [ObjectHandle] = []
         do throws(ObjectFailure) {
-            let left = try factory.isAsOrdered(name, found[0].handle, session: &session)
-            return left ? try factory.proof(name, found[0].handle, session: &session, scratch: &scratch) : nil
+            for part in intent.suite.names(name) {
+                let found = rest.take(part)
+                guard found.count == 1,
+                    try factory.isAsOrdered(part, intent.suite, found[0].handle, session: &session)
+                else { return nil }
+                handles.append(found[0].handle)
+            }
+            guard let whole = SuiteHandles(intent.suite, handles) else { return nil }
+            return try factory.proof(name, whole, session: &session, scratch: &scratch)
         } catch {
             switch error {
             case .token(let cause) where cause.meansLost: throw .lost(cause.description)

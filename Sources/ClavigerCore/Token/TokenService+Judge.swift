@@ -74,7 +74,7 @@ extension TokenService {
         case .keyWorks:
             if whileOpening { return Refusal(.decryptionFailed) }
             log.error(
-                "the token refused to encrypt with a key that works", metadata: ["key": "\(key.id)", "error": "\(error)"])
+                "the token refused to work with a key that works", metadata: ["key": "\(key.id)", "error": "\(error)"])
             return Refusal(.tokenUnavailable, retryAfter: 1_000)
         case .keyFaulty:
             let name = ObjectName(key: key.id, version: version.number, role: .cipher)
@@ -105,18 +105,18 @@ extension TokenService {
     }
 
     private func find(_ name: ObjectName, _ version: VersionEntry, _ worker: TokenSession) -> ProbeHistory.Finding {
-        if let handle = version.handle, answers(name, version.knownAnswer, handle, worker) { return .keyWorks }
-        guard let canary = live.withLock({ $0?.canary }), answers(canary.name, canary.answer, canary.handle, worker) else {
+        if let handles = version.handles, answers(name, version.knownAnswer, handles, worker) { return .keyWorks }
+        guard let canary = live.withLock({ $0?.canary }), answers(canary.name, canary.answer, canary.handles, worker) else {
             return .tokenLost
         }
         return .keyFaulty
     }
 
     private func answers(
-        _ name: ObjectName, _ answer: KnownAnswer, _ handle: ObjectHandle, _ worker: TokenSession
+        _ name: ObjectName, _ answer: KnownAnswer, _ handles: SuiteHandles, _ worker: TokenSession
     ) -> Bool {
         let outcome: Bool? = worker.use { session, scratch in
-            (try? KnownAnswerProof.holds(answer, for: name, key: handle, session: &session, scratch: &scratch)) ?? false
+            (try? KnownAnswerProof.holds(answer, for: name, handles, session: &session, scratch: &scratch)) ?? false
         }
         return outcome ?? false
     }

@@ -87,16 +87,18 @@ extension TokenService {
         _ intent: Intent, isResumed: Bool, _ session: inout Session, _ scratch: inout CipherScratch
     ) throws(Refusal) -> KeyRecord {
         let name = ObjectName(key: intent.key, version: intent.version, role: .cipher)
-        let handle: ObjectHandle
+        let handles: SuiteHandles
         let answer: KnownAnswer
         do throws(ObjectFailure) {
             // Looking for an object costs time with the number of objects, so only who may have made it before looks.
-            if isResumed, let made = try factory.existing(name, isFromDisk: false, session: &session) {
-                handle = made
+            if isResumed,
+                let made = try factory.existingVersion(name, intent.suite, isFromDisk: false, session: &session)
+            {
+                handles = made
             } else {
-                handle = try factory.make(name, session: &session)
+                handles = try factory.makeVersion(name, intent.suite, session: &session)
             }
-            answer = try factory.proof(name, handle, session: &session, scratch: &scratch)
+            answer = try factory.proof(name, handles, session: &session, scratch: &scratch)
         } catch {
             log.error("key version not made", metadata: intent.metadata.merging(["error": "\(error)"]) { old, _ in old })
             switch error {
@@ -111,7 +113,7 @@ extension TokenService {
         }
         // Should the commit fail, the object waits for the open intent to be settled.
         let record = try mapping(refuse) { () throws(StoreError) in try complete(intent, knownAnswer: answer) }
-        publish(intent, record, handle, answer, isResumed: isResumed)
+        publish(intent, record, handles, answer, isResumed: isResumed)
         return record
     }
 
@@ -144,14 +146,14 @@ extension TokenService {
     }
 
     private func publish(
-        _ intent: Intent, _ record: KeyRecord, _ handle: ObjectHandle, _ answer: KnownAnswer, isResumed: Bool
+        _ intent: Intent, _ record: KeyRecord, _ handles: SuiteHandles, _ answer: KnownAnswer, isResumed: Bool
     ) {
         // The known answer is the first encryption. How many an earlier attempt has made nobody knows, so its block counts as used.
         let counter =
             isResumed ? WrapCounter(reserved: WrapBudget.block) : WrapCounter(used: 1, reserved: WrapBudget.block)
         let entry = VersionEntry(
             number: intent.version, suite: intent.suite, created: intent.created, knownAnswer: answer, counter: counter,
-            handle: handle)
+            handles: handles)
         snapshots.update { snapshot in
             var key =
                 snapshot.keys[record.id]
@@ -177,7 +179,7 @@ extension TokenService {
             keys[version.key]?.versions.append(
                 VersionEntry(
                     number: version.version, suite: version.suite, created: version.created, knownAnswer: version.knownAnswer,
-                    counter: counter, handle: nil))
+                    counter: counter, handles: nil))
         }
         for key in stored {
             let numbers = keys[key.id]?.versions.map(\.number) ?? []

@@ -22,7 +22,7 @@ package final class TokenService: Sendable {
     /// The object that tells a lost token from a faulty key.
     struct Canary: Sendable {
         let name: ObjectName
-        let handle: ObjectHandle
+        let handles: SuiteHandles
         let answer: KnownAnswer
     }
 

@@ -108,7 +108,7 @@ final class TestInstance {
     /// Makes an object that no record speaks of.
     func makeObject(_ name: ObjectName) throws {
         let token = try token
-        _ = try token.manage { (session, _) throws(ObjectFailure) in try token.factory.make(name, session: &session) }
+        _ = try token.manage { (session, _) throws(ObjectFailure) in try token.factory.make(name, .aesGCM, session: &session) }
     }
 
     /// Has a new worker do one request.

@@ -15,7 +15,27 @@ func importKey(_ value: [UInt8], _ session: inout Session) throws(CryptokiError)
         ], value: value.span.bytes)
 }
 
-/// SuiteGCM with arrays in place of locked memory; what it handles here is no secret.
+/// Keys of known value for a suite, as session objects.
+func importKeys(
+    _ suite: Suite, cipher: [UInt8], authentication: [UInt8], _ session: inout Session
+) throws(CryptokiError) -> SuiteHandles {
+    let uses: [AttributeType] = suite == .aesKeyWrapWithHMAC ? [.wrap, .unwrap] : [.encrypt, .decrypt]
+    let key = try session.createObject(
+        [
+            .objectClass(.secretKey), .keyType(.aes), .bool(.token, false), .bool(.private, true), .bool(.sensitive, false),
+            .bool(.extractable, true),
+        ] + uses.map { .bool($0, true) }, value: cipher.span.bytes)
+    guard suite.hasAuthenticationKey else { return .aesGCM(cipher: key) }
+    let other = try session.createObject(
+        [
+            .objectClass(.secretKey), .keyType(.genericSecret), .bool(.token, false), .bool(.private, true),
+            .bool(.sensitive, false), .bool(.extractable, true), .bool(.sign, true), .bool(.verify, true),
+        ], value: authentication.span.bytes)
+    return suite == .aesCBCWithHMAC
+        ? .aesCBCWithHMAC(cipher: key, authentication: other) : .aesKeyWrapWithHMAC(cipher: key, authentication: other)
+}
+
+/// SuiteCipher with arrays in place of locked memory; what it handles here is no secret.
 struct Cipher: ~Copyable {
     var session: Session
     var scratch: CipherScratch
@@ -34,21 +54,28 @@ struct Cipher: ~Copyable {
         _ plaintext: [UInt8], label: EnvelopeLabel = .wrap, header: [UInt8], context: [UInt8] = Context.empty,
         key: ObjectHandle
     ) throws(CryptokiError) -> [UInt8] {
-        try seal(
-            .given(count: plaintext.count, copy: { $0.copyBytes(from: plaintext) }), label: label, header: header,
-            context: context, key: key)
+        try seal(plaintext, label: label, header: header, context: context, handles: .aesGCM(cipher: key))
     }
 
     mutating func seal(
-        _ input: SuiteGCM.Input, label: EnvelopeLabel = .wrap, header: [UInt8], context: [UInt8] = Context.empty,
-        key: ObjectHandle
+        _ plaintext: [UInt8], label: EnvelopeLabel = .wrap, header: [UInt8], context: [UInt8] = Context.empty,
+        handles: SuiteHandles
+    ) throws(CryptokiError) -> [UInt8] {
+        try seal(
+            .given(count: plaintext.count, copy: { $0.copyBytes(from: plaintext) }), label: label, header: header,
+            context: context, handles: handles)
+    }
+
+    mutating func seal(
+        _ input: SealInput, label: EnvelopeLabel = .wrap, header: [UInt8], context: [UInt8] = Context.empty,
+        handles: SuiteHandles
     ) throws(CryptokiError) -> [UInt8] {
         var output = [UInt8](repeating: 0xaa, count: Envelope.maximumLength)
         var failure: CryptokiError?
         let count = output.withUnsafeMutableBytes { output -> Int in
             do throws(CryptokiError) {
-                return try SuiteGCM.seal(
-                    input, label: label, header: header, context: context.span.bytes, key: key, session: &session,
+                return try SuiteCipher.seal(
+                    input, label: label, header: header, context: context.span.bytes, handles: handles, session: &session,
                     scratch: &scratch, into: output)
             } catch {
                 failure = error
@@ -63,12 +90,17 @@ struct Cipher: ~Copyable {
     mutating func open(
         _ bytes: [UInt8], label: EnvelopeLabel = .wrap, context: [UInt8] = Context.empty, key: ObjectHandle
     ) throws -> [UInt8] {
+        try open(bytes, label: label, context: context, handles: .aesGCM(cipher: key))
+    }
+
+    mutating func open(
+        _ bytes: [UInt8], label: EnvelopeLabel = .wrap, context: [UInt8] = Context.empty, handles: SuiteHandles
+    ) throws -> [UInt8] {
         let envelope = try Envelope(bytes.span.bytes)
-        guard envelope.suite == .aesGCM else { throw Refusal(.decryptionFailed) }
-        return try SuiteGCM.open(
+        return try SuiteCipher.open(
             envelope, of: bytes.span.bytes, label: label,
-            header: Envelope.header(suite: .aesGCM, keyID: envelope.keyID, version: envelope.version),
-            context: context.span.bytes, key: key, session: &session, scratch: &scratch
+            header: Envelope.header(suite: handles.suite, keyID: envelope.keyID, version: envelope.version),
+            context: context.span.bytes, handles: handles, session: &session, scratch: &scratch
         ) { Array($0) }
     }
 }

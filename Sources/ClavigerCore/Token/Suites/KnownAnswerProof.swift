@@ -5,27 +5,29 @@ import SecureMemory
 /// Making and checking of known answers.
 ///
 /// A known answer is an envelope of 32 random bytes under a label of its own, with the SHA-256 of these bytes beside it: only the
-/// very key that made it opens it, and it tells nothing of that key. (The encryption of a zero block would: it is GCM's hash key.)
+/// very keys that made it open it, and it tells nothing of them. (The encryption of a zero block would: it is GCM's hash key.)
 package enum KnownAnswerProof {
     private static let randomLength = 32
 
-    /// Makes the known answer of a fresh key. It counts as one wrap.
+    /// Makes the known answer of a fresh key version. It counts as one wrap.
+    ///
+    /// - Parameter name: the AES key's.
     package static func make(
-        for name: ObjectName, key: ObjectHandle, session: inout Session, scratch: inout CipherScratch
+        for name: ObjectName, _ handles: SuiteHandles, session: inout Session, scratch: inout CipherScratch
     ) throws(CryptokiError) -> KnownAnswer {
-        let header = header(name)
+        let header = header(name, handles.suite)
         let context = Context.empty
         var digest: [UInt8] = []
-        var envelope = [UInt8](repeating: 0, count: Envelope.length(plaintext: randomLength))
+        var envelope = [UInt8](repeating: 0, count: Envelope.length(handles.suite, plaintext: randomLength))
         let capacity = envelope.count
         // Sealed into plain memory: what is sealed is ciphertext.
         var failure: CryptokiError?
         let count = envelope.withUnsafeMutableBytes { output -> Int in
             do throws(CryptokiError) {
-                return try SuiteGCM.seal(
+                return try SuiteCipher.seal(
                     .generated(count: randomLength, show: { digest = SHA256.digest($0) }), label: .knownAnswer,
-                    header: header, context: context.span.bytes, key: key, session: &session, scratch: &scratch,
-                    into: output)
+                    header: header, context: context.span.bytes, handles: handles, session: &session,
+                    scratch: &scratch, into: output)
             } catch {
                 failure = error
                 return 0
@@ -36,23 +38,24 @@ package enum KnownAnswerProof {
         return KnownAnswer(ciphertext: envelope, digest: digest)
     }
 
-    /// Whether `key` is the key that made the known answer.
+    /// Whether these are the keys that made the known answer.
     ///
     /// - Throws: what the token gave; for a token that says GENERAL_ERROR to everything this may mean "no" as well.
     package static func holds(
-        _ answer: KnownAnswer, for name: ObjectName, key: ObjectHandle, session: inout Session, scratch: inout CipherScratch
+        _ answer: KnownAnswer, for name: ObjectName, _ handles: SuiteHandles, session: inout Session,
+        scratch: inout CipherScratch
     ) throws(OpenFailure) -> Bool {
         let ciphertext = answer.ciphertext
         let context = Context.empty
         guard let envelope = try? Envelope(ciphertext.span.bytes) else { return false }
-        let digest = try SuiteGCM.open(
-            envelope, of: ciphertext.span.bytes, label: .knownAnswer, header: header(name),
-            context: context.span.bytes, key: key, session: &session, scratch: &scratch
+        let digest = try SuiteCipher.open(
+            envelope, of: ciphertext.span.bytes, label: .knownAnswer, header: header(name, handles.suite),
+            context: context.span.bytes, handles: handles, session: &session, scratch: &scratch
         ) { SHA256.digest($0) }
         return digest == answer.digest
     }
 
-    private static func header(_ name: ObjectName) -> [UInt8] {
-        Envelope.header(suite: .aesGCM, keyID: name.key, version: name.version)
+    private static func header(_ name: ObjectName, _ suite: Suite) -> [UInt8] {
+        Envelope.header(suite: suite, keyID: name.key, version: name.version)
     }
 }
