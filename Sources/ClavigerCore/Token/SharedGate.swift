@@ -10,6 +10,8 @@ package final class SharedGate: @unchecked Sendable {
     private let lock: UnsafeMutablePointer<pthread_rwlock_t>
     // Held while one waits to be alone, so that a stream of newcomers cannot keep it waiting for ever.
     private let door: UnsafeMutablePointer<pthread_mutex_t>
+    // How often the calling thread is inside.
+    private let depth: pthread_key_t
 
     package init() {
         lock = .allocate(capacity: 1)
@@ -19,9 +21,14 @@ package final class SharedGate: @unchecked Sendable {
         door = .allocate(capacity: 1)
         door.initialize(to: pthread_mutex_t())
         pthread_mutex_init(door, nil)
+        var key = pthread_key_t()
+        let made = pthread_key_create(&key, nil)
+        precondition(made == 0, "pthread_key_create failed")
+        depth = key
     }
 
     deinit {
+        pthread_key_delete(depth)
         pthread_rwlock_destroy(lock)
         lock.deallocate()
         pthread_mutex_destroy(door)
@@ -35,6 +42,7 @@ package final class SharedGate: @unchecked Sendable {
         if !isInside { pthread_mutex_lock(door) }
         pthread_rwlock_rdlock(lock)
         if !isInside { pthread_mutex_unlock(door) }
+        count(1)
     }
 
     /// Enters alone, after everybody has left. Never from inside.
@@ -44,17 +52,54 @@ package final class SharedGate: @unchecked Sendable {
     package func enterAlone(until deadline: UInt64? = nil) -> Bool {
         pthread_mutex_lock(door)
         defer { pthread_mutex_unlock(door) }
-        guard let deadline else { return pthread_rwlock_wrlock(lock) == 0 }
-        while pthread_rwlock_trywrlock(lock) != 0 {
-            guard Clock.monotonic() < deadline else { return false }
+        if let deadline {
+            while pthread_rwlock_trywrlock(lock) != 0 {
+                guard Clock.monotonic() < deadline else { return false }
+                usleep(SharedGate.pollInterval)
+            }
+        } else if pthread_rwlock_wrlock(lock) != 0 {
+            return false
+        }
+        count(1)
+        return true
+    }
+
+    /// Runs `body` inside: at once when the calling thread is inside already, together with others or alone; else together with
+    /// others, unless somebody is alone and stays so past `deadline` (CLOCK_MONOTONIC, in nanoseconds).
+    ///
+    /// - Returns: nil when there was no getting in; `body` has not run then.
+    package func within<R: ~Copyable, E: Error>(
+        until deadline: UInt64, _ body: () throws(E) -> R
+    ) throws(E) -> R? {
+        guard !isInside else { return try body() }
+        while true {
+            // Whoever waits to be alone holds the door and goes first.
+            if pthread_mutex_trylock(door) == 0 {
+                let entered = pthread_rwlock_tryrdlock(lock) == 0
+                pthread_mutex_unlock(door)
+                if entered { break }
+            }
+            guard Clock.monotonic() < deadline else { return nil }
             usleep(SharedGate.pollInterval)
         }
-        return true
+        count(1)
+        defer { leave() }
+        return try body()
+    }
+
+    /// Whether the calling thread is inside.
+    package var isInside: Bool { pthread_getspecific(depth) != nil }
+
+    private func count(_ step: Int) {
+        pthread_setspecific(depth, UnsafeRawPointer(bitPattern: Int(bitPattern: pthread_getspecific(depth)) + step))
     }
 
     /// Microseconds between two looks of who waits to be alone: short beside a re-initialisation.
     private static let pollInterval: UInt32 = 500
 
     /// Leaves.
-    package func leave() { pthread_rwlock_unlock(lock) }
+    package func leave() {
+        count(-1)
+        pthread_rwlock_unlock(lock)
+    }
 }

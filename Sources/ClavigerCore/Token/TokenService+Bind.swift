@@ -81,7 +81,9 @@ extension TokenService {
             let name = ObjectName(instance: instance.id, version: record.version, role: record.role)
             let isProven: Bool
             if record.knownAnswer == .absent {
-                isProven = try hasOneAsOrdered(name, objects.take(name), &quarantine, &session)
+                let handle = try theOneAsOrdered(name, objects.take(name), &quarantine, &session)
+                isProven = handle != nil
+                if record.role == .audit, let handle { try takeSigningKey(name, handle, &session) }
             } else {
                 let handles = try prove(name, .aesGCM, record.knownAnswer, &objects, &quarantine, &session, &scratch)
                 isProven = handles != nil
@@ -98,12 +100,12 @@ extension TokenService {
         }
     }
 
-    /// Whether exactly one object of a key without a known answer is as it was ordered; what a creation that was killed left beside it
-    /// is quarantined.
-    private func hasOneAsOrdered(
+    /// The object of a key without a known answer when exactly one is as it was ordered; what a creation that was killed left beside
+    /// it is quarantined.
+    private func theOneAsOrdered(
         _ name: ObjectName, _ found: [TokenObjects.Found], _ quarantine: inout [QuarantineRecord], _ session: inout Session
-    ) throws(TokenFailure) -> Bool {
-        var count = 0
+    ) throws(TokenFailure) -> ObjectHandle? {
+        var ordered: [ObjectHandle] = []
         for object in found {
             let difference: String?
             do throws(CryptokiError) {
@@ -117,10 +119,10 @@ extension TokenService {
                 quarantine.append(
                     QuarantineRecord(objectID: object.objectID, label: object.label, reason: "not as ordered: \(difference)"))
             } else {
-                count += 1
+                ordered.append(object.handle)
             }
         }
-        return count == 1
+        return ordered.count == 1 ? ordered[0] : nil
     }
 
     /// Keys that do not answer on a token that does not answer either say nothing of the keys: it went away in between.

@@ -17,6 +17,8 @@ package final class TokenService: Sendable {
         let generation: UInt64
         /// The instance's canary, once it has been proven.
         var canary: Canary?
+        /// The private key of the instance's signing pair, once it has been found.
+        var signingKey: ObjectHandle?
     }
 
     /// The object that tells a lost token from a faulty key.
@@ -55,6 +57,9 @@ package final class TokenService: Sendable {
     let retained = Mutex<RetainedPIN?>(nil)
     let live = Mutex<Live?>(nil)
     let probes = Mutex(ProbeHistory())
+    let signer = Mutex(SigningSession())
+    // Kept when the token goes: it is needed most where the token is not.
+    let verifyingKey = Mutex<SigningPublicKey?>(nil)
     private let status: Mutex<Status>
     let quarantined = Atomic<Int>(0)
     let bell = Bell()

@@ -1,0 +1,150 @@
+import ClavigerWire
+import Cryptoki
+import Glibc
+import Logging
+import SecureMemory
+import Synchronization
+
+/// Why nothing was signed.
+package enum SigningFailure: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The token is not there, or somebody else keeps it busy; it may be back soon.
+    case unavailable(String)
+    /// The token refused.
+    case token(CryptokiError)
+    /// What the token gave is not its key's signature.
+    case wrongSignature
+
+    package var description: String {
+        switch self {
+        case .unavailable(let reason): "the token cannot sign now: \(reason)"
+        case .token(let error): "the token did not sign: \(error)"
+        case .wrongSignature: "the token's signature does not fit its public key"
+        }
+    }
+}
+
+/// The session that signs, apart from those of requests. Used under its lock.
+struct SigningSession: ~Copyable {
+    private var session: Session?
+    private var generation: UInt64 = 0
+
+    /// Runs `body` with a session of this generation. One of an earlier generation ended with its module: its number may be another
+    /// session's now, so it is forgotten and not closed.
+    mutating func use<R>(_ live: TokenService.Live, _ body: (inout Session) throws(CryptokiError) -> R) throws(CryptokiError) -> R
+    {
+        if generation != live.generation || session == nil {
+            drop()
+            session = try live.module.openSession(live.slot, readWrite: false)
+            generation = live.generation
+        }
+        return try body(&session!)
+    }
+
+    /// Lets the session go; the next use opens another.
+    mutating func drop() {
+        if let old = session.take() { old.forget() }
+        generation = 0
+    }
+}
+
+// Signing with the instance's `audit` key: checkpoints of the audit log, heads of the database.
+extension TokenService {
+    /// How long a signature is waited for when others sign or the token is being taken hold of, in nanoseconds: a token signs in
+    /// milliseconds, and whoever wants a signature can do without for a while.
+    static let signingPatience: UInt64 = 500_000_000
+
+    /// Signs a SHA-256 digest with the instance's `audit` key, in the token: ECDSA with P-256, r || s (64 bytes).
+    ///
+    /// Has a session of its own and keeps no request waiting. Call it from anywhere, inside `enter` or outside; it fails within
+    /// `signingPatience` when the token is away. The signature has been checked with the public key.
+    package func sign(_ digest: [UInt8]) throws(SigningFailure) -> [UInt8] {
+        precondition(digest.count == SHA256.byteCount, "what is signed is a SHA-256 digest")
+        let deadline = Clock.monotonic() + TokenService.signingPatience
+        let signature = try gate.within(until: deadline) { () throws(SigningFailure) in
+            // A thread that has the token alone is about to serve: the state says so only afterwards.
+            guard let live = live.withLock({ $0 }), let key = live.signingKey else {
+                throw .unavailable(currentStatus.reason.isEmpty ? "it is not there" : currentStatus.reason)
+            }
+            return try sign(digest, live, key, until: deadline)
+        }
+        guard let signature else { throw .unavailable("it is being taken hold of") }
+        guard let publicKey = verifyingKey.withLock({ $0 }), publicKey.verifies(signature, of: digest) else {
+            throw .wrongSignature
+        }
+        return signature
+    }
+
+    /// The public key of the instance's `audit` key; nil before the token was held for the first time.
+    package var signingPublicKey: SigningPublicKey? { verifyingKey.withLock { $0 } }
+
+    private func sign(
+        _ digest: [UInt8], _ live: Live, _ key: ObjectHandle, until deadline: UInt64
+    ) throws(SigningFailure) -> [UInt8] {
+        while true {
+            let outcome: Result<[UInt8], CryptokiError>? = signer.withLockIfAvailable { signer in
+                do throws(CryptokiError) {
+                    return .success(try TokenService.sign(digest, live, key, &signer))
+                } catch {
+                    // A session that the token has forgotten is no lost token: one more try with another.
+                    signer.drop()
+                    guard error.meansLost else { return .failure(error) }
+                    do throws(CryptokiError) {
+                        return .success(try TokenService.sign(digest, live, key, &signer))
+                    } catch {
+                        signer.drop()
+                        return .failure(error)
+                    }
+                }
+            }
+            switch outcome {
+            case .success(let signature): return signature
+            case .failure(let error):
+                if error.meansLost { declareLost("signing failed: \(error)") }
+                throw .token(error)
+            case nil:
+                guard Clock.monotonic() < deadline else { throw .unavailable("another signature takes too long") }
+                usleep(TokenService.signingPoll)
+            }
+        }
+    }
+
+    /// Microseconds between two looks at whether the other signature is done.
+    private static let signingPoll: UInt32 = 200
+
+    private static func sign(
+        _ digest: [UInt8], _ live: Live, _ key: ObjectHandle, _ signer: inout SigningSession
+    ) throws(CryptokiError) -> [UInt8] {
+        try signer.use(live) { (session) throws(CryptokiError) in
+            var signature = [UInt8](repeating: 0, count: SigningPublicKey.signatureLength)
+            let outcome = signature.withUnsafeMutableBytes { output in
+                Result { () throws(CryptokiError) in
+                    try session.sign(.ecdsa, key: key, data: digest.span.bytes, into: output)
+                }
+            }
+            guard try outcome.get() == SigningPublicKey.signatureLength else { throw .malformedReply(.sign) }
+            return signature
+        }
+    }
+
+    /// Notes the pair's private key, and reads its public one. Called while the token is bound.
+    func takeSigningKey(_ name: ObjectName, _ handle: ObjectHandle, _ session: inout Session) throws(TokenFailure) {
+        live.withLock { $0?.signingKey = handle }
+        let point: [UInt8]?
+        do throws(CryptokiError) {
+            let found = try session.findObjects(
+                matching: [.objectClass(.publicKey), .bool(.token, true), .id(name.objectID)], limit: 2)
+            point = found.count == 1 ? try session.bytes(.ecPoint, of: found[0]) : nil
+        } catch {
+            throw .lost("the instance's signing key cannot be read: \(error)")
+        }
+        guard let key = point.flatMap({ SigningPublicKey(attribute: $0) }) else {
+            log.error("the public key of the instance's signing pair is missing or not one: nothing can be signed")
+            return
+        }
+        let before = verifyingKey.withLock { known in
+            defer { known = key }
+            return known
+        }
+        if let before, before != key { log.error("the instance's signing key is another than before") }
+    }
+}
