@@ -21,6 +21,7 @@ let package = Package(
         .executable(name: "clavigerd", targets: ["clavigerd"]),
         .executable(name: "claviger", targets: ["claviger"]),
         .library(name: "ClavigerClient", targets: ["ClavigerClient"]),
+        .library(name: "claviger-fault", type: .dynamic, targets: ["ClavigerFault"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -33,6 +34,11 @@ let package = Package(
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .target(name: "CCryptoki", dependencies: ["CP11Kit"], cSettings: strictC),
         .target(name: "CLinux", cSettings: strictC),
+        // A PKCS#11 module that fails on cue, for rehearsals and tests; nothing links it.
+        .target(
+            name: "ClavigerFault", dependencies: ["CP11Kit"], cSettings: strictC,
+            // It is C alone; the toolchain would have it need the Swift runtime all the same.
+            linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-stdlib", "-Xlinker", "--as-needed"])]),
         .target(name: "CToml", cxxSettings: strictCXX),
 
         .target(name: "SecureMemory", dependencies: ["CLinux", "COpenSSL"], swiftSettings: strict),
@@ -78,6 +84,7 @@ let package = Package(
             name: "Support", dependencies: ["Cryptoki", "ClavigerWire", "SecureMemory", "CLinux"], path: "Tests/Support",
             exclude: ["boot-systemd", "TSanMutex.c"], swiftSettings: strict),
         .testTarget(name: "CryptokiTests", dependencies: ["Cryptoki", "Support", "COpenSSL"], swiftSettings: strict),
+        .testTarget(name: "FaultTests", dependencies: ["Cryptoki", "Support"], swiftSettings: strict),
         .testTarget(name: "ConfigurationTests", dependencies: ["ClavigerCore", "Support"], swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["ClavigerWire", "Support"], swiftSettings: strict),
         .testTarget(

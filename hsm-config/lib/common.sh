@@ -79,7 +79,7 @@ need_swift() {
 # The release build of the two programs: the Swift runtime linked in, so that each is one file to install.
 build_release() {
     local product
-    for product in clavigerd claviger; do
+    for product in clavigerd claviger claviger-fault; do
         (cd "$claviger_root" && swift build -c release --static-swift-stdlib -j "$claviger_jobs" --product "$product") || return 1
     done
 }
@@ -112,4 +112,5 @@ need_programs() {
     for program in clavigerd claviger; do
         [ -x "$claviger_bin/$program" ] || fail "no program $claviger_bin/$program"
     done
+    [ -r "$claviger_bin/libclaviger-fault.so" ] || fail "no module $claviger_bin/libclaviger-fault.so"
 }
