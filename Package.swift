@@ -45,9 +45,11 @@ let package = Package(
         .target(name: "Cryptoki", dependencies: ["CCryptoki", "SecureMemory"], swiftSettings: strict),
         .target(name: "ClavigerWire", dependencies: ["SecureMemory"], swiftSettings: strict),
         .target(
+            name: "ClavigerImport", dependencies: ["ClavigerWire", "SecureMemory", "COpenSSL"], swiftSettings: strict),
+        .target(
             name: "ClavigerCore",
             dependencies: [
-                "Cryptoki", "ClavigerWire", "SecureMemory", "CLinux", "CSQLite", "CToml", "COpenSSL",
+                "Cryptoki", "ClavigerImport", "ClavigerWire", "SecureMemory", "CLinux", "CSQLite", "CToml", "COpenSSL",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
@@ -74,7 +76,7 @@ let package = Package(
         .executableTarget(
             name: "claviger",
             dependencies: [
-                "ClavigerAdmin", "ClavigerClient", "ClavigerCore", "ClavigerWire", "SecureMemory", "CLinux",
+                "ClavigerAdmin", "ClavigerClient", "ClavigerCore", "ClavigerImport", "ClavigerWire", "SecureMemory", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict, linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])]),
@@ -86,6 +88,9 @@ let package = Package(
         .testTarget(name: "CryptokiTests", dependencies: ["Cryptoki", "Support", "COpenSSL"], swiftSettings: strict),
         .testTarget(name: "FaultTests", dependencies: ["Cryptoki", "Support"], swiftSettings: strict),
         .testTarget(name: "ConfigurationTests", dependencies: ["ClavigerCore", "Support"], swiftSettings: strict),
+        .testTarget(
+            name: "ImportTests", dependencies: ["ClavigerImport", "ClavigerWire", "SecureMemory", "COpenSSL", "Support"],
+            swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["ClavigerWire", "Support"], swiftSettings: strict),
         .testTarget(
             name: "CoreTests",

@@ -28,6 +28,17 @@ public struct Attribute: Hashable, Sendable {
         self.value = value
     }
 
+    /// The value's bytes as ``Session/template(_:of:)`` gives them; nil for a template, whose bytes are addresses.
+    public var valueBytes: [UInt8]? {
+        switch value {
+        case .bool(let flag): [flag ? 1 : 0]
+        case .ulong(let number): withUnsafeBytes(of: number) { Array($0) }
+        case .bytes(let bytes): bytes
+        case .mechanisms(let types): types.flatMap { type in withUnsafeBytes(of: type.rawValue) { Array($0) } }
+        case .template: nil
+        }
+    }
+
     /// A flag, such as `.bool(.sensitive, true)`.
     public static func bool(_ type: AttributeType, _ value: Bool) -> Attribute { Attribute(type, .bool(value)) }
     /// A number, such as `.ulong(.valueLength, 32)`.

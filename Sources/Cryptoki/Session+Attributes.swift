@@ -69,6 +69,52 @@ extension Session {
         }
     }
 
+    /// What an attribute that holds attributes demands, such as ``AttributeType/unwrapTemplate``: each with its value as bytes, a flag
+    /// as one byte and a number as a CK_ULONG of this machine.
+    public mutating func template(
+        _ type: AttributeType, of object: ObjectHandle
+    ) throws(CryptokiError) -> [Attribute] {
+        let stride = MemoryLayout<CK_ATTRIBUTE>.stride
+        let size = try length(type, of: object)
+        guard size % UInt(stride) == 0, size <= UInt(stride * Session.templateLimit) else {
+            throw .malformedReply(.getAttributeValue)
+        }
+        guard size > 0 else { return [] }
+        // The module says which attributes there are and how long their values; then it gets memory for them.
+        var list = [CK_ATTRIBUTE](repeating: CK_ATTRIBUTE(), count: Int(size) / stride)
+        try fill(&list, type, of: object)
+        let lengths = list.map(\.ulValueLen)
+        guard lengths.allSatisfy({ $0 <= Session.templateValueLimit }) else { throw .malformedReply(.getAttributeValue) }
+        let values = UnsafeMutableRawPointer.allocate(
+            byteCount: list.count * Int(Session.templateValueLimit), alignment: MemoryLayout<CK_ATTRIBUTE>.alignment)
+        defer { values.deallocate() }
+        for index in list.indices { list[index].pValue = values + index * Int(Session.templateValueLimit) }
+        try fill(&list, type, of: object)
+        var attributes: [Attribute] = []
+        for (index, entry) in list.enumerated() {
+            let place = values + index * Int(Session.templateValueLimit)
+            guard entry.ulValueLen == lengths[index], entry.pValue == place else { throw .malformedReply(.getAttributeValue) }
+            let value = UnsafeRawBufferPointer(start: place, count: Int(entry.ulValueLen))
+            attributes.append(.bytes(AttributeType(rawValue: entry.type), Array(value)))
+        }
+        return attributes
+    }
+
+    /// No template that is read here is near it: it has a dozen attributes.
+    private static var templateLimit: Int { 64 }
+    /// The longest value in such a template: flags, numbers and short lists of mechanisms.
+    private static var templateValueLimit: UInt { 256 }
+
+    private mutating func fill(
+        _ list: inout [CK_ATTRIBUTE], _ type: AttributeType, of object: ObjectHandle
+    ) throws(CryptokiError) {
+        let size = list.count * MemoryLayout<CK_ATTRIBUTE>.stride
+        let outcome = list.withUnsafeMutableBytes { bytes in
+            Result { () throws(CryptokiError) in try self.read(type, of: object, into: bytes) }
+        }
+        guard try outcome.get() == size else { throw .malformedReply(.getAttributeValue) }
+    }
+
     /// Reads an attribute into the caller's memory and returns its length in bytes.
     ///
     /// - Throws: ``CryptokiError/bufferTooSmall(needed:)`` when it does not fit.

@@ -70,6 +70,38 @@ enum Oracle {
         }
     }
 
+    /// RSAES-OAEP with SHA-1 and MGF1 over SHA-1 (RFC 8017); nil when libcrypto refuses.
+    static func encryptOAEP(modulus: [UInt8], exponent: [UInt8], plaintext: [UInt8]) -> [UInt8]? {
+        // BN parameters are in the machine's order, which is little-endian wherever this runs.
+        var (n, e) = (Array(modulus.reversed()), Array(exponent.reversed()))
+        let words: [String] = ["n", "e"]
+        let names = words.map { strdup($0) }
+        defer { for name in names { free(name) } }
+        var key: OpaquePointer?
+        let made = n.withUnsafeMutableBufferPointer { modulus in
+            e.withUnsafeMutableBufferPointer { exponent in
+                var parameters = [
+                    OSSL_PARAM_construct_BN(names[0], modulus.baseAddress, modulus.count),
+                    OSSL_PARAM_construct_BN(names[1], exponent.baseAddress, exponent.count), OSSL_PARAM_construct_end(),
+                ]
+                let maker = EVP_PKEY_CTX_new_from_name(nil, "RSA", nil)
+                defer { EVP_PKEY_CTX_free(maker) }
+                return EVP_PKEY_fromdata_init(maker) == 1
+                    && EVP_PKEY_fromdata(maker, &key, publicKeySelection, &parameters) == 1
+            }
+        }
+        guard made else { return nil }
+        defer { EVP_PKEY_free(key) }
+        let context = EVP_PKEY_CTX_new_from_pkey(nil, key, nil)
+        defer { EVP_PKEY_CTX_free(context) }
+        var output = [UInt8](repeating: 0, count: modulus.count)
+        var length = output.count
+        guard EVP_PKEY_encrypt_init(context) == 1, EVP_PKEY_CTX_set_rsa_padding(context, 4) == 1,
+            EVP_PKEY_encrypt(context, &output, &length, plaintext, plaintext.count) == 1
+        else { return nil }
+        return Array(output.prefix(length))
+    }
+
     /// EVP_PKEY_PUBLIC_KEY of evp.h, a macro that Swift does not import: OSSL_KEYMGMT_SELECT_PUBLIC_KEY and all parameters.
     private static let publicKeySelection: Int32 = 0x02 | 0x04 | 0x80
 
