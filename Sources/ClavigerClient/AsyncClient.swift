@@ -91,47 +91,6 @@ public final class AsyncClient: Sendable {
         }
     }
 
-    // MARK: Keys
-
-    /// Creates a root key.
-    public func createKey(name: String) async throws(ClientError) -> KeyRecord {
-        try await message(Requests.createKey(name))
-    }
-
-    /// A page of keys by creation time: `limit` of them, 100 when nil, 500 at most, from `cursor` on.
-    public func listKeys(limit: Int? = nil, cursor: [UInt8]? = nil) async throws(ClientError) -> KeyListReply {
-        try await message(Requests.listKeys(limit, cursor))
-    }
-
-    /// Every key, by creation time, asked for a page at a time.
-    public func allKeys() async throws(ClientError) -> [KeyRecord] {
-        var keys: [KeyRecord] = []
-        var cursor: [UInt8]?
-        repeat {
-            let page = try await listKeys(limit: Limits.maximumPage, cursor: cursor)
-            keys += page.keys
-            cursor = page.next
-        } while cursor != nil
-        return keys
-    }
-
-    /// One key.
-    public func showKey(_ key: KeyReference) async throws(ClientError) -> KeyRecord {
-        try await message(Requests.showKey(key))
-    }
-
-    /// A page of a key's versions, newest first: `limit` of them, older than `before`.
-    public func versions(
-        of key: KeyReference, limit: Int? = nil, before: UInt32? = nil
-    ) async throws(ClientError) -> KeyVersionsReply {
-        try await message(Requests.versions(key, limit, before))
-    }
-
-    /// Gives a key a new version, under which it wraps from then on.
-    public func rotateKey(_ key: KeyReference) async throws(ClientError) -> KeyRecord {
-        try await message(Requests.rotateKey(key))
-    }
-
     // MARK: The daemon
 
     /// Goes to the daemon and back.
@@ -163,13 +122,13 @@ public final class AsyncClient: Sendable {
 
     // MARK: One call
 
-    private func message<Message: WireMessage>(
+    func message<Message: WireMessage>(
         _ request: OutgoingRequest, as type: Message.Type = Message.self
     ) async throws(ClientError) -> Message {
         try await call(request).read { (frame) throws(ClientError) in try Replies.message(frame, as: type) }
     }
 
-    private func call(_ request: OutgoingRequest) async throws(ClientError) -> ConnectionReply {
+    func call(_ request: OutgoingRequest) async throws(ClientError) -> ConnectionReply {
         var schedule = RetrySchedule(request.opcode, options)
         while true {
             do throws(ClientError) {
@@ -197,7 +156,7 @@ public final class AsyncClient: Sendable {
 }
 
 /// A reply and the connection it came on, to be ended if the reply turns out to be broken.
-private struct ConnectionReply: Sendable {
+struct ConnectionReply: Sendable {
     let frame: ReplyFrame
     let connection: Connection
 

@@ -94,70 +94,31 @@ public final class Client: Sendable {
         }
     }
 
-    // MARK: Keys
-
-    /// Creates a root key.
-    public func createKey(name: String) throws(ClientError) -> KeyRecord {
-        try call(Requests.createKey(name)) { (frame) throws(ClientError) in try Replies.message(frame) }
-    }
-
-    /// A page of keys by creation time: `limit` of them, 100 when nil, 500 at most, from `cursor` on.
-    public func listKeys(limit: Int? = nil, cursor: [UInt8]? = nil) throws(ClientError) -> KeyListReply {
-        try call(Requests.listKeys(limit, cursor)) { (frame) throws(ClientError) in try Replies.message(frame) }
-    }
-
-    /// Calls `body` with every key, by creation time, a page at a time.
-    public func forEachKey(_ body: (KeyRecord) throws(ClientError) -> Void) throws(ClientError) {
-        var cursor: [UInt8]?
-        repeat {
-            let page = try listKeys(limit: Limits.maximumPage, cursor: cursor)
-            for key in page.keys { try body(key) }
-            cursor = page.next
-        } while cursor != nil
-    }
-
-    /// One key.
-    public func showKey(_ key: KeyReference) throws(ClientError) -> KeyRecord {
-        try call(Requests.showKey(key)) { (frame) throws(ClientError) in try Replies.message(frame) }
-    }
-
-    /// A page of a key's versions, newest first: `limit` of them, older than `before`.
-    public func versions(
-        of key: KeyReference, limit: Int? = nil, before: UInt32? = nil
-    ) throws(ClientError) -> KeyVersionsReply {
-        try call(Requests.versions(key, limit, before)) { (frame) throws(ClientError) in try Replies.message(frame) }
-    }
-
-    /// Gives a key a new version, under which it wraps from then on.
-    public func rotateKey(_ key: KeyReference) throws(ClientError) -> KeyRecord {
-        try call(Requests.rotateKey(key)) { (frame) throws(ClientError) in try Replies.message(frame) }
-    }
-
     // MARK: The daemon
 
     /// Goes to the daemon and back.
     public func ping() throws(ClientError) {
-        _ = try call(Requests.plain(.ping)) { (frame) throws(ClientError) in try Replies.message(frame, as: EmptyMessage.self) }
+        _ = try message(Requests.plain(.ping), as: EmptyMessage.self)
     }
 
     /// Whether key operations would be served now.
     public func health() throws(ClientError) -> HealthReply {
-        try call(Requests.plain(.health)) { (frame) throws(ClientError) in try Replies.message(frame) }
+        try message(Requests.plain(.health))
     }
 
     /// The daemon and its state.
     public func status() throws(ClientError) -> StatusReply {
-        try call(Requests.plain(.status)) { (frame) throws(ClientError) in try Replies.message(frame) }
+        try message(Requests.plain(.status))
     }
 
     /// Who the daemon takes the caller for.
     public func whoami() throws(ClientError) -> WhoamiReply {
-        try call(Requests.plain(.whoami)) { (frame) throws(ClientError) in try Replies.message(frame) }
+        try message(Requests.plain(.whoami))
     }
 
     /// The token.
     public func tokenStatus() throws(ClientError) -> TokenStatusReply {
-        try call(Requests.plain(.tokenStatus)) { (frame) throws(ClientError) in try Replies.message(frame) }
+        try message(Requests.plain(.tokenStatus))
     }
 
     /// Tells the daemon the token's user PIN, 1 to 255 bytes. Sent once, over a connection of its own, and only to a process
@@ -173,7 +134,13 @@ public final class Client: Sendable {
 
     // MARK: One call
 
-    private func call<R: ~Copyable>(
+    func message<Message: WireMessage>(
+        _ request: OutgoingRequest, as type: Message.Type = Message.self
+    ) throws(ClientError) -> Message {
+        try call(request) { (frame) throws(ClientError) in try Replies.message(frame, as: type) }
+    }
+
+    func call<R: ~Copyable>(
         _ request: OutgoingRequest, _ read: (ReplyFrame) throws(ClientError) -> R
     ) throws(ClientError) -> R {
         var schedule = RetrySchedule(request.opcode, options)

@@ -17,12 +17,21 @@ struct OutgoingRequest: Sendable {
         // Room for the header, the fields' tags and lengths, ids and numbers, beside what the source and the text hold.
         let estimate = 256 + 64 * items + source.byteCount + text.utf8.count
         guard estimate <= Limits.maximumFrameSize else { throw .refused(ServerRefusal(Refusal(.frameLength))) }
-        buffer = try FrameBuffer(capacity: estimate)
-        let length = buffer.withMutableBytes { bytes in
-            FrameWriter.request(message, opcode: opcode, requestID: 0, source: source, into: bytes)
+        var capacity = estimate
+        while true {
+            let buffer = try FrameBuffer(capacity: capacity)
+            let length = buffer.withMutableBytes { bytes in
+                FrameWriter.request(message, opcode: opcode, requestID: 0, source: source, into: bytes)
+            }
+            if let length {
+                buffer.count = length
+                self.buffer = buffer
+                return
+            }
+            // Texts and lists of texts are not in the estimate: few requests have any, and writing twice is cheap.
+            guard capacity < Limits.maximumFrameSize else { throw .refused(ServerRefusal(Refusal(.frameLength))) }
+            capacity = min(2 * buffer.capacity, Limits.maximumFrameSize)
         }
-        guard let length else { throw .refused(ServerRefusal(Refusal(.frameLength))) }
-        buffer.count = length
     }
 
     /// Writes the attempt's number and deadline (milliseconds) into the header.

@@ -25,6 +25,13 @@ enum Replies {
         }
     }
 
+    /// What a standard key keeps.
+    static func secret(_ frame: ReplyFrame) throws(ClientError) -> StandardSecret {
+        let reply = try message(frame, as: KeyReadReply.self)
+        return StandardSecret(
+            payload: Plaintext(frame.buffer, reply.payload), key: reply.key, version: reply.version)
+    }
+
     // MARK: wrap, unwrap, rewrap
 
     /// The items of a reply, as many as were asked for.

@@ -62,29 +62,62 @@ enum Requests {
         return try OutgoingRequest(.unlock, UnlockRequest(pin: range), source: pin.bytes)
     }
 
-    static func createKey(_ name: String) throws(ClientError) -> OutgoingRequest {
-        try OutgoingRequest(.keyCreate, KeyCreateRequest(name: name, operation: newOperation()), text: name)
+    // MARK: keys and administration
+
+    /// A request that the caller completes.
+    static func filled<Message: WireMessage>(
+        _ opcode: Opcode, _ message: Message, _ fill: (inout Message) -> Void
+    ) throws(ClientError) -> OutgoingRequest {
+        var message = message
+        fill(&message)
+        return try OutgoingRequest(opcode, message)
     }
 
-    static func rotateKey(_ key: KeyReference) throws(ClientError) -> OutgoingRequest {
-        try OutgoingRequest(.keyRotate, KeyRotateRequest(key: key, operation: newOperation()), text: key.description)
+    static func create(
+        name: String, _ payload: RawSpan, _ fill: (inout KeyCreateRequest) -> Void
+    ) throws(ClientError) -> OutgoingRequest {
+        var message = KeyCreateRequest(name: name, operation: newOperation())
+        message.kind = .standard
+        message.payload = ByteRange(offset: 0, count: payload.byteCount)
+        fill(&message)
+        return try OutgoingRequest(.keyCreate, message, source: payload)
     }
 
-    static func listKeys(_ limit: Int?, _ cursor: [UInt8]?) throws(ClientError) -> OutgoingRequest {
-        try OutgoingRequest(.keyList, KeyListRequest(limit: limit.map { UInt32(clamping: $0) }, cursor: cursor))
+    static func rotate(
+        _ key: KeyReference, _ payload: RawSpan, _ fill: (inout KeyRotateRequest) -> Void
+    ) throws(ClientError) -> OutgoingRequest {
+        var message = KeyRotateRequest(key: key, operation: newOperation())
+        message.payload = ByteRange(offset: 0, count: payload.byteCount)
+        fill(&message)
+        return try OutgoingRequest(.keyRotate, message, source: payload)
     }
 
-    static func showKey(_ key: KeyReference) throws(ClientError) -> OutgoingRequest {
-        try OutgoingRequest(.keyShow, KeyShowRequest(key: key), text: key.description)
+    static func change(_ opcode: Opcode, _ key: KeyReference, _ reason: String?) throws(ClientError) -> OutgoingRequest {
+        try OutgoingRequest(opcode, KeyChangeRequest(key: key, operation: newOperation(), reason: reason))
     }
 
-    static func versions(_ key: KeyReference, _ limit: Int?, _ before: UInt32?) throws(ClientError) -> OutgoingRequest {
-        let message = KeyVersionsRequest(key: key, limit: limit.map { UInt32(clamping: $0) }, before: before)
-        return try OutgoingRequest(.keyVersions, message, text: key.description)
+    static func versions(
+        _ opcode: Opcode, _ key: KeyReference, _ limit: Int?, _ before: UInt32?
+    ) throws(ClientError) -> OutgoingRequest {
+        try OutgoingRequest(opcode, KeyVersionsRequest(key: key, limit: limit.map { UInt32(clamping: $0) }, before: before))
+    }
+
+    static func page(_ opcode: Opcode, _ limit: Int?, _ cursor: [UInt8]?) throws(ClientError) -> OutgoingRequest {
+        try OutgoingRequest(opcode, PageRequest(limit: limit.map { UInt32(clamping: $0) }, cursor: cursor))
+    }
+
+    static func policies(
+        _ key: KeyReference?, _ values: PolicyValues, _ reason: String?
+    ) throws(ClientError) -> OutgoingRequest {
+        let change = PolicySetRequest(key: key, operation: newOperation(), values: values)
+        let body = try OutgoingRequest(.policySet, change).buffer.withSpan { $0.extracting(Limits.headerLength...).array() }
+        return try OutgoingRequest(
+            .approvalRequest,
+            ApprovalRequest(action: .policy, operation: newOperation(), key: key, reason: reason, body: body))
     }
 
     // The system's generator is getrandom(2) on Linux.
-    private static func newOperation() -> OperationID {
+    static func newOperation() -> OperationID {
         OperationID(random: (UInt64.random(in: .min ... .max), UInt64.random(in: .min ... .max)))
     }
 }

@@ -54,3 +54,13 @@ public struct Rewrapped: Sendable, Equatable {
     /// The version of the envelope given.
     public let previousVersion: UInt32
 }
+
+/// What a standard key keeps.
+public struct StandardSecret: ~Copyable, Sendable {
+    /// The secret.
+    public let payload: Plaintext
+    /// The key's id.
+    public let key: KeyID
+    /// The version that it is of.
+    public let version: UInt32
+}

@@ -20,25 +20,24 @@ enum RequestShape {
 
     /// About how many bytes the reply to `frame` has at most.
     static func expectedReply(_ frame: UnsafeRawBufferPointer, opcode: Opcode, caller: Caller) -> Int {
-        switch opcode {
-        case .ping, .health, .status, .unlock, .tokenStatus, .keyCreate, .keyShow, .keyRotate: 4_096
-        // A group is a list item of 14 bytes.
-        case .whoami: 4_096 + caller.groups.count * 14
-        case .keyList, .keyVersions: Limits.maximumReplySize
-        case .wrap, .unwrap, .rewrap:
+        if carriesItems(opcode) {
             // An item's numbers, key and a generated DEK, or its message, stay below 512 bytes; what it was given comes back at most
             // twice, opened and made anew. A body in which no items are found is refused.
-            min(Limits.maximumReplySize, 512 + 2 * frame.count + min(items(frame) ?? 1, Limits.maximumItems) * 512)
+            return min(Limits.maximumReplySize, 512 + 2 * frame.count + min(items(frame) ?? 1, Limits.maximumItems) * 512)
         }
+        // A group is a list item of 14 bytes.
+        if opcode == .whoami { return 4_096 + caller.groups.count * 14 }
+        let entry = opcode.entry
+        guard entry.isManagement else { return 4_096 }
+        let isPage = entry.reply.contains { field in if case .list = field.kind { true } else { false } }
+        return isPage ? Limits.maximumReplySize : recordReply
     }
 
-    private static func carriesItems(_ opcode: Opcode) -> Bool {
-        switch opcode {
-        case .wrap, .unwrap, .rewrap: true
-        case .ping, .health, .status, .whoami, .unlock, .tokenStatus, .keyCreate, .keyList, .keyShow, .keyVersions, .keyRotate:
-            false
-        }
-    }
+    /// A key's record with the longest name and description, and as many tags and aliases as a message can hold, takes 20 KiB; what
+    /// a standard key keeps is smaller.
+    private static let recordReply = 24 << 10
+
+    private static func carriesItems(_ opcode: Opcode) -> Bool { opcode == .wrap || opcode == .unwrap || opcode == .rewrap }
 
     /// The count that the list in field 2 (the items of wrap, unwrap and rewrap) begins with; nil when it cannot be found.
     private static func items(_ frame: UnsafeRawBufferPointer) -> Int? {

@@ -10,6 +10,12 @@ public indirect enum FieldKind: Sendable {
     case id
     /// UTF-8, its length counted in Unicode scalars.
     case text(ClosedRange<Int>)
+    /// A text of the letters and digits of ASCII, `-` and `_`.
+    case word(ClosedRange<Int>)
+    /// Texts: u32 count, then for each u32 length and UTF-8 bytes. So many of them, each so long.
+    case texts(ClosedRange<Int>, ClosedRange<Int>)
+    /// Texts that are words.
+    case words(ClosedRange<Int>, ClosedRange<Int>)
     /// Bytes, so many.
     case bytes(ClosedRange<Int>)
     /// A context: u32 count, then for each string u32 length and UTF-8 bytes.
@@ -24,7 +30,8 @@ public indirect enum FieldKind: Sendable {
         case .u32: "u32"
         case .u64: "u64"
         case .id: "id"
-        case .text: "text"
+        case .text, .word: "text"
+        case .texts, .words: "texts"
         case .bytes: "bytes"
         case .context: "context"
         case .list: "list"
@@ -127,12 +134,13 @@ public struct FieldMap: Sendable {
         case .id:
             guard range.count == 16 else { throw sizeRefusal(entry) }
         case .text(let allowed):
-            // Four bytes a scalar bound the work before the text is looked at.
-            guard range.count <= allowed.upperBound * 4 else { throw sizeRefusal(entry) }
-            guard let text = validatedText(bytes.part(range)) else {
-                throw Refusal(.invalidText, "field \(entry.tag) (\(entry.name)) is not valid UTF-8")
-            }
-            guard allowed.contains(text.unicodeScalars.count) else { throw sizeRefusal(entry) }
+            try checkText(bytes.part(range), allowed, entry)
+        case .word(let allowed):
+            try checkWord(bytes.part(range), allowed, entry)
+        case .texts(let count, let allowed):
+            try checkTexts(bytes, range, count, entry) { (part) throws(Refusal) in try checkText(part, allowed, entry) }
+        case .words(let count, let allowed):
+            try checkTexts(bytes, range, count, entry) { (part) throws(Refusal) in try checkWord(part, allowed, entry) }
         case .bytes(let allowed):
             guard allowed.contains(range.count) else { throw sizeRefusal(entry) }
         case .context:
@@ -142,6 +150,41 @@ public struct FieldMap: Sendable {
             guard range.count >= 4 else { throw Refusal(.malformedBody, "field \(entry.tag) (\(entry.name)) is not a list") }
             guard allowed.contains(Int(bytes.bigEndian32(at: range.offset))) else { throw sizeRefusal(entry) }
         }
+    }
+
+    private static func checkText(_ part: RawSpan, _ allowed: ClosedRange<Int>, _ entry: FieldEntry) throws(Refusal) {
+        // Four bytes a scalar bound the work before the text is looked at.
+        guard part.byteCount <= allowed.upperBound * 4 else { throw sizeRefusal(entry) }
+        guard let text = validatedText(part) else {
+            throw Refusal(.invalidText, "field \(entry.tag) (\(entry.name)) is not valid UTF-8")
+        }
+        guard allowed.contains(text.unicodeScalars.count) else { throw sizeRefusal(entry) }
+    }
+
+    private static func checkWord(_ part: RawSpan, _ allowed: ClosedRange<Int>, _ entry: FieldEntry) throws(Refusal) {
+        guard allowed.contains(part.byteCount) else { throw sizeRefusal(entry) }
+        for index in 0..<part.byteCount {
+            switch part.byte(at: index) {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"):
+                continue
+            default:
+                let message = "field \(entry.tag) (\(entry.name)) has letters and digits of ASCII, '-' and '_' only"
+                throw Refusal(entry.sizeRefusal, message)
+            }
+        }
+    }
+
+    private static func checkTexts(
+        _ bytes: RawSpan, _ range: ByteRange, _ count: ClosedRange<Int>, _ entry: FieldEntry,
+        _ check: (RawSpan) throws(Refusal) -> Void
+    ) throws(Refusal) {
+        guard range.count >= 4 else { throw Refusal(.malformedBody, "field \(entry.tag) (\(entry.name)) is cut off") }
+        let texts = Int(bytes.bigEndian32(at: range.offset))
+        guard count.contains(texts) else { throw sizeRefusal(entry) }
+        var cursor = ItemCursor(bytes, range)
+        for _ in 0..<texts { try check(bytes.part(try cursor.next(bytes))) }
+        try cursor.finish()
     }
 
     private static func sizeRefusal(_ entry: FieldEntry) -> Refusal {

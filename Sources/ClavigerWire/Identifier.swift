@@ -16,6 +16,9 @@ public struct Identifier<Kind>: Hashable, Comparable, Sendable, CustomStringConv
         self.low = low
     }
 
+    /// All zeroes: no random identifier is this.
+    static var zero: Self { Self(high: 0, low: 0) }
+
     /// The identifier in the first 16 bytes of `bytes`; nil when there are fewer.
     public init?(_ bytes: RawSpan) {
         guard bytes.byteCount >= Self.byteCount else { return nil }
@@ -80,16 +83,24 @@ public struct Identifier<Kind>: Hashable, Comparable, Sendable, CustomStringConv
 }
 
 /// The kind of `KeyID`.
-public enum KeyKind {}
+public enum KeyIdentity {}
 /// The kind of `InstanceID`.
 public enum InstanceKind {}
+/// The kind of `ImportTokenID`.
+public enum ImportTokenKind {}
+/// The kind of `ApprovalID`.
+public enum ApprovalKind {}
 /// The kind of `OperationID`.
 public enum OperationKind {}
 
 /// A key's identifier; immutable for its life.
-public typealias KeyID = Identifier<KeyKind>
+public typealias KeyID = Identifier<KeyIdentity>
 /// An instance's identifier.
 public typealias InstanceID = Identifier<InstanceKind>
+/// An import token's identifier.
+public typealias ImportTokenID = Identifier<ImportTokenKind>
+/// The identifier of a request for what needs a second person.
+public typealias ApprovalID = Identifier<ApprovalKind>
 /// The client's identifier of one changing request: a retry that carries it again is answered as the first time.
 public typealias OperationID = Identifier<OperationKind>
 

@@ -62,8 +62,8 @@ public enum Limits {
     public static let maximumPage = 500
     /// Records of one page when the caller does not say.
     public static let defaultPage = 100
-    /// A cursor of a list: creation time and key id.
-    public static let cursorLength = 24
+    /// The greatest cursor of a list in bytes: room for the longest name, by which a list can be sorted, and a key's id.
+    public static let maximumCursor = 512
     /// The greatest deadline that a client may ask for, in milliseconds: an hour, so that sums of times cannot overflow.
     public static let maximumDeadline: UInt32 = 3_600_000
 
@@ -73,6 +73,68 @@ public enum Limits {
     public static let maximumPermissions = 256
     /// Mechanisms in a reply to token-status: Claviger looks at a dozen.
     public static let maximumMechanisms = 256
+
+    // What describes a key
+
+    /// The least description in Unicode scalars, as in Key Protect.
+    public static let minimumDescription = 2
+    /// The greatest description in Unicode scalars, as in Key Protect.
+    public static let maximumDescription = 240
+    /// Tags of one key in a message. The instance's setting, 30 unless changed, is what holds; this bounds the setting.
+    public static let maximumTags = 100
+    /// The greatest tag in Unicode scalars, as in Key Protect.
+    public static let maximumTag = 30
+    /// Aliases of one key in a message. The instance's setting, 5 unless changed, is what holds; this bounds the setting.
+    public static let maximumAliases = 50
+    /// The least ring id in characters, as in Key Protect.
+    public static let minimumRing = 2
+    /// The greatest ring id in characters, as in Key Protect.
+    public static let maximumRing = 100
+    /// The least reason for a change in Unicode scalars.
+    public static let minimumReason = 1
+    /// The greatest reason for a change in Unicode scalars: a sentence or two for the record.
+    public static let maximumReason = 240
+    /// The greatest interval of a rotation policy in months, as in Key Protect.
+    public static let maximumRotationMonths: UInt32 = 12
+
+    // Lists
+
+    /// The greatest text to search for in Unicode scalars, as long as the longest description.
+    public static let maximumSearch = 240
+    /// The greatest filter expression in Unicode scalars: more than all conditions together need.
+    public static let maximumFilter = 1_000
+    /// The greatest sort order in Unicode scalars: more than all fields together need.
+    public static let maximumSort = 200
+
+    // Secrets and imported material
+
+    /// The greatest secret of a standard key in bytes, as in Key Protect.
+    public static let maximumPayload = 7_500
+    /// What RSA-OAEP makes of anything with a modulus of 4,096 bits.
+    public static let encryptedPayloadLength = 512
+    /// The proof of an import: IV of 12 bytes, the nonce encrypted, GCM's tag of 16 bytes.
+    public static let proofLength = 12 + nonceLength + 16
+    /// The nonce of an import token.
+    public static let nonceLength = 12
+    /// The greatest public key in bytes: an RSA key of 4,096 bits takes 550.
+    public static let maximumPublicKey = 1_024
+    /// The least life of an import token in seconds, as in Key Protect.
+    public static let minimumImportTokenLife: UInt32 = 300
+    /// The greatest life of an import token in seconds: a day, as in Key Protect.
+    public static let maximumImportTokenLife: UInt32 = 86_400
+    /// The life of an import token in seconds when the caller does not say.
+    public static let defaultImportTokenLife: UInt32 = 600
+    /// The greatest number of uses of an import token, as in Key Protect.
+    public static let maximumImportTokenUses: UInt32 = 500
+
+    // Administration
+
+    /// The greatest name of a registered resource in Unicode scalars: an IBM cloud resource name fits many times.
+    public static let maximumResource = 1_000
+    /// Settings in a reply: more than there will be.
+    public static let maximumSettings = 256
+    /// The greatest body of a request that waits for a second person, in bytes: policies are small.
+    public static let maximumApprovalBody = 4_096
 
     // Key versions
 

@@ -104,6 +104,38 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
     case keyShow = 0x0112
     case keyVersions = 0x0113
     case keyRotate = 0x0114
+    case keyCount = 0x0115
+    case keyRead = 0x0116
+    case keyUpdate = 0x0117
+    case keyDisable = 0x0118
+    case keyEnable = 0x0119
+    case keyDelete = 0x011a
+    case keyRestore = 0x011b
+    case keyPurge = 0x011c
+    case keyMove = 0x011d
+    case keyCensus = 0x011e
+    case versionRetire = 0x011f
+    case versionDestroy = 0x0120
+    case aliasCreate = 0x0121
+    case aliasDelete = 0x0122
+    case ringCreate = 0x0123
+    case ringList = 0x0124
+    case ringDelete = 0x0125
+    case registrationSet = 0x0126
+    case registrationRelease = 0x0127
+    case registrationList = 0x0128
+    case importTokenCreate = 0x0129
+    case importTokenTake = 0x012a
+    case importTokenList = 0x012b
+    case importTokenDelete = 0x012c
+    case policyShow = 0x012d
+    case policySet = 0x012e
+    case settingsShow = 0x012f
+    case settingsSet = 0x0130
+    case approvalRequest = 0x0131
+    case approvalList = 0x0132
+    case approvalApprove = 0x0133
+    case approvalCancel = 0x0134
 
     /// Everything that is fixed about the opcode. The switch has no default: an opcode without an entry does not compile.
     public var entry: OpcodeEntry {
@@ -148,18 +180,22 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
                 reply: Schema.tokenStatusReply)
         case .keyCreate:
             OpcodeEntry(
-                name: "key-create", summary: "Creates a root key in the token.", permission: .createKeys,
+                name: "key-create", summary: "Creates or imports a key.", permission: .createKeys,
                 retry: .withOperationID, isManagement: true, usesToken: true,
-                recorded: ["name", "operation"], request: Schema.keyCreateRequest, reply: Schema.keyReply)
+                recorded: [
+                    "name", "operation", "kind", "description", "tags", "aliases", "expires-ms", "ring", "rotation-months",
+                    "dual-control", "no-policies", "import-token", "bits", "suite", "key-id",
+                ], request: Schema.keyCreateRequest, reply: Schema.key)
         case .keyList:
             OpcodeEntry(
-                name: "key-list", summary: "Lists keys by creation time, a page at a time.", permission: .readKeys,
+                name: "key-list", summary: "Lists keys, a page at a time; by creation time unless sorted.", permission: .readKeys,
                 retry: .always, isManagement: true, usesToken: true, request: Schema.keyListRequest,
                 reply: Schema.keyListReply)
         case .keyShow:
             OpcodeEntry(
-                name: "key-show", summary: "Shows one key.", permission: .readKeys, retry: .always, isManagement: true,
-                usesToken: true, request: Schema.keyShowRequest, reply: Schema.keyReply)
+                name: "key-show", summary: "Shows one key, whatever its state; never what it keeps.", permission: .readKeys,
+                retry: .always, isManagement: true,
+                usesToken: true, request: Schema.keyShowRequest, reply: Schema.key)
         case .keyVersions:
             OpcodeEntry(
                 name: "key-versions", summary: "Lists a key's versions, newest first, a page at a time.",
@@ -167,10 +203,43 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
                 request: Schema.keyVersionsRequest, reply: Schema.keyVersionsReply)
         case .keyRotate:
             OpcodeEntry(
-                name: "key-rotate", summary: "Gives a root key a new version, under which it wraps from then on.",
+                name: "key-rotate", summary: "Gives a key a new version, under which a root key wraps from then on.",
                 permission: .rotateKeys, retry: .withOperationID, isManagement: true, usesToken: true,
-                keyStates: [.active, .deactivated], recorded: ["operation"], request: Schema.keyRotateRequest,
-                reply: Schema.keyReply)
+                keyStates: [.active, .deactivated], recorded: ["operation", "reason", "import-token", "bits"],
+                request: Schema.keyRotateRequest,
+                reply: Schema.key)
+        case .keyCount: .keyCount
+        case .keyRead: .keyRead
+        case .keyUpdate: .keyUpdate
+        case .keyDisable: .keyDisable
+        case .keyEnable: .keyEnable
+        case .keyDelete: .keyDelete
+        case .keyRestore: .keyRestore
+        case .keyPurge: .keyPurge
+        case .keyMove: .keyMove
+        case .keyCensus: .keyCensus
+        case .versionRetire: .versionRetire
+        case .versionDestroy: .versionDestroy
+        case .aliasCreate: .aliasCreate
+        case .aliasDelete: .aliasDelete
+        case .ringCreate: .ringCreate
+        case .ringList: .ringList
+        case .ringDelete: .ringDelete
+        case .registrationSet: .registrationSet
+        case .registrationRelease: .registrationRelease
+        case .registrationList: .registrationList
+        case .importTokenCreate: .importTokenCreate
+        case .importTokenTake: .importTokenTake
+        case .importTokenList: .importTokenList
+        case .importTokenDelete: .importTokenDelete
+        case .policyShow: .policyShow
+        case .policySet: .policySet
+        case .settingsShow: .settingsShow
+        case .settingsSet: .settingsSet
+        case .approvalRequest: .approvalRequest
+        case .approvalList: .approvalList
+        case .approvalApprove: .approvalApprove
+        case .approvalCancel: .approvalCancel
         }
     }
 }

@@ -40,7 +40,8 @@ enum FakeCipher {
             status.label = "lab"
             status.flags = 0x0001_040d
             request.reply(status)
-        case nil: request.refuse(Refusal(.unknownOpcode))
+        // Everything else is not scripted here.
+        default: request.refuse(Refusal(.unknownOpcode))
         }
     }
 
@@ -55,7 +56,7 @@ enum FakeCipher {
         let cursor = request.message(KeyListRequest.self)?.cursor
         let page = cursor.map { Int($0[0]) } ?? 0
         let keys = [record("key-\(2 * page)", UInt64(2 * page)), record("key-\(2 * page + 1)", UInt64(2 * page + 1))]
-        let next = [UInt8(page + 1)] + [UInt8](repeating: 0, count: Limits.cursorLength - 1)
+        let next = [UInt8(page + 1)] + [UInt8](repeating: 0, count: 23)
         request.reply(KeyListReply(keys: keys, next: page < 2 ? next : nil))
     }
 

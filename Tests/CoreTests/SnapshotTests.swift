@@ -105,7 +105,7 @@ import Testing
             let page = snapshot.order[start...].prefix(Int.random(in: 1...9, using: &random)).compactMap { keys[$0]?.record }
             guard let last = page.last else { break }
             seen += page
-            cursor = ListCursor(ListCursor(last).bytes)
+            cursor = try ListCursor(ListCursor(last).bytes)
             for _ in 0..<Int.random(in: 0...3, using: &random) { add() }
             for id in keys.keys.filter({ $0.low % 11 == UInt64(seen.count % 11) }).prefix(2) {
                 keys[id] = nil

@@ -28,7 +28,7 @@ def encode_value(kind, rest):
         return client.text(json.loads(rest))
     if kind == "bytes":
         return bytes.fromhex(rest)
-    if kind == "context":
+    if kind in ("context", "texts"):
         return client.context(json.loads(rest))
     raise ValueError(f"no such kind: {kind}")
 
@@ -44,7 +44,7 @@ def decode_value(kind, value):
         return json.dumps(value.decode("utf-8"), ensure_ascii=False)
     if kind == "bytes":
         return value.hex()
-    if kind == "context":
+    if kind in ("context", "texts"):
         return json.dumps(client.read_context(value), ensure_ascii=False)
     raise ValueError(f"no such kind: {kind}")
 

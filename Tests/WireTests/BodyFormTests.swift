@@ -150,6 +150,9 @@ import Testing
             (Schema.wrapRequest, WrapItem.self), (Schema.unwrapRequest, OpenItem.self), (Schema.rewrapRequest, OpenItem.self),
             (Schema.cipherReply, CipherItem.self), (Schema.tokenStatusReply, MechanismRecord.self),
             (Schema.keyListReply, KeyRecord.self), (Schema.keyVersionsReply, VersionRecord.self),
+            (Schema.keyCensusReply, CensusRecord.self), (Schema.ringListReply, RingRecord.self),
+            (Schema.registrationListReply, RegistrationRecord.self), (Schema.importTokenListReply, ImportTokenRecord.self),
+            (Schema.settingsReply, SettingRecord.self), (Schema.approvalListReply, ApprovalRecord.self),
         ]
         for (entries, type) in shown {
             let items = entries.flatMap(itemEntries)

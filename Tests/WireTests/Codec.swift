@@ -13,6 +13,27 @@ func messageType(_ opcode: Opcode, _ kind: FrameKind) -> any WireMessage.Type {
         case .keyCreate, .keyShow, .keyRotate: return KeyRecord.self
         case .keyList: return KeyListReply.self
         case .keyVersions: return KeyVersionsReply.self
+        case .keyCount: return KeyCountReply.self
+        case .keyRead: return KeyReadReply.self
+        case .keyUpdate, .keyDisable, .keyEnable, .keyRestore, .keyMove, .aliasCreate: return KeyRecord.self
+        case .keyDelete: return KeyDeleteReply.self
+        case .keyPurge: return KeyPurgeReply.self
+        case .keyCensus: return KeyCensusReply.self
+        case .versionRetire, .versionDestroy: return VersionRecord.self
+        case .aliasDelete, .registrationRelease, .importTokenDelete: return EmptyMessage.self
+        case .ringCreate: return RingRecord.self
+        case .ringList: return RingListReply.self
+        case .ringDelete: return RingDeleteReply.self
+        case .registrationSet: return RegistrationRecord.self
+        case .registrationList: return RegistrationListReply.self
+        case .importTokenCreate: return ImportTokenRecord.self
+        case .importTokenTake: return ImportTokenTakeReply.self
+        case .importTokenList: return ImportTokenListReply.self
+        case .policyShow, .policySet: return PolicyReply.self
+        case .settingsShow: return SettingsReply.self
+        case .settingsSet: return SettingRecord.self
+        case .approvalRequest, .approvalApprove, .approvalCancel: return ApprovalRecord.self
+        case .approvalList: return ApprovalListReply.self
         }
     }
     switch opcode {
@@ -26,6 +47,32 @@ func messageType(_ opcode: Opcode, _ kind: FrameKind) -> any WireMessage.Type {
     case .keyShow: return KeyShowRequest.self
     case .keyVersions: return KeyVersionsRequest.self
     case .keyRotate: return KeyRotateRequest.self
+    case .keyCount: return KeyCountRequest.self
+    case .keyRead: return KeyReadRequest.self
+    case .keyUpdate: return KeyUpdateRequest.self
+    case .keyDisable, .keyEnable, .keyRestore, .keyPurge: return KeyChangeRequest.self
+    case .keyDelete: return KeyDeleteRequest.self
+    case .keyMove: return KeyMoveRequest.self
+    case .keyCensus: return KeyVersionsRequest.self
+    case .versionRetire: return VersionRetireRequest.self
+    case .versionDestroy: return VersionDestroyRequest.self
+    case .aliasCreate: return AliasCreateRequest.self
+    case .aliasDelete: return AliasDeleteRequest.self
+    case .ringCreate: return RingCreateRequest.self
+    case .ringList, .importTokenList: return PageRequest.self
+    case .ringDelete: return RingDeleteRequest.self
+    case .registrationSet: return RegistrationSetRequest.self
+    case .registrationRelease: return RegistrationReleaseRequest.self
+    case .registrationList: return RegistrationListRequest.self
+    case .importTokenCreate: return ImportTokenCreateRequest.self
+    case .importTokenTake, .importTokenDelete: return ImportTokenRequest.self
+    case .policyShow: return PolicyShowRequest.self
+    case .policySet: return PolicySetRequest.self
+    case .settingsShow: return EmptyMessage.self
+    case .settingsSet: return SettingSetRequest.self
+    case .approvalRequest: return ApprovalRequest.self
+    case .approvalList: return ApprovalListRequest.self
+    case .approvalApprove, .approvalCancel: return ApprovalDecideRequest.self
     }
 }
 

@@ -29,7 +29,8 @@ enum ExpectedMessages {
         case "unlock-request": UnlockRequest(pin: try vector.part("31323334353637383930616263646566"))
         case "token-status-reply": tokenStatus
         case "token-status-reply-bare": bareTokenStatus
-        default: try cipherMessage(vector) ?? keyMessage(vector)
+        default:
+            try cipherMessage(vector) ?? keyMessage(vector) ?? lifecycleMessage(vector) ?? administrationMessage(vector)
         }
     }
 
@@ -145,6 +146,50 @@ enum ExpectedMessages {
         case "key-versions-reply-last": KeyVersionsReply(key: payroll, versions: [], more: false)
         default: nil
         }
+    }
+
+    static let importToken = ImportTokenID(high: 0x2f0e_1d3c_4b5a_4968, low: 0x8776_6554_4332_2110)
+    static let approval = ApprovalID(high: 0x9d8c_7b6a_5f4e_4d3c, low: 0x8b2a_1908_07f6_e5d4)
+
+    /// What the vectors of lists narrow them by.
+    static var narrowed: KeyFilter {
+        var filter = KeyFilter()
+        filter.ring = "finance"
+        filter.states = [.active, .destroyed]
+        filter.kind = .root
+        filter.search = "pay"
+        filter.filter = "expirationDate=exists"
+        return filter
+    }
+
+    /// All policies there are.
+    static var policies: PolicyValues {
+        var values = PolicyValues()
+        values.rotationEnabled = true
+        values.rotationMonths = 3
+        values.dualControl = [.delete, .purge]
+        values.dualControlEnabled = true
+        values.accessEnabled = true
+        values.createRoot = true
+        values.createStandard = false
+        values.importRoot = true
+        values.importStandard = false
+        values.enforceToken = true
+        values.metricsEnabled = true
+        return values
+    }
+
+    /// The message with what `fill` puts into it.
+    static func with<Message>(_ message: Message, _ fill: (inout Message) throws -> Void) throws -> Message {
+        var message = message
+        try fill(&message)
+        return message
+    }
+
+    /// The bytes of these digits.
+    static func octets(_ digits: String) throws -> [UInt8] {
+        guard let bytes = bytes(hex: digits) else { throw VectorError.notHexadecimal(digits) }
+        return bytes
     }
 
     private static func record(_ state: KeyState, version: UInt32) -> KeyRecord {

@@ -167,13 +167,27 @@ struct RandomBody {
         case .u8(let range):
             let value = UInt8.random(in: range, using: &random)
             // 4 is no state of a key: the number of SP 800-57's "compromised" is left free.
-            return [type == KeyRecord.self && entry.name == "state" && value == 4 ? 5 : value]
+            let isKeyState =
+                entry.name == "state" && range.upperBound == 5 && type != HealthReply.self && type != StatusReply.self
+            return [isKeyState && value == 4 ? 5 : value]
+        case .u32 where entry.name == "bits": return bigEndian([UInt32(128), 192, 256].randomElement(using: &random) ?? 128)
         case .u32(let range): return bigEndian(UInt32.random(in: range, using: &random))
         case .u64: return bigEndian(random.next())
         case .id: return random.bytes(16)
         case .text(let range):
-            let count = Int.random(in: range.lowerBound...min(range.upperBound, 90), using: &random)
+            var count = Int.random(in: range.lowerBound...min(range.upperBound, 90), using: &random)
+            // An empty description removes the one there is; one of a single character is refused.
+            if entry.name == "description", count == 1 { count = 2 }
             return (0..<count).flatMap { _ in Array((["a", "é", "漢", "🔑"].randomElement(using: &random) ?? "a").utf8) }
+        case .word(let range): return word(range)
+        case .texts(let count, let range):
+            return context(
+                (0..<Int.random(in: count.lowerBound...min(count.upperBound, 4), using: &random)).map { _ in
+                    (0..<Int.random(in: range, using: &random)).flatMap { _ in Array("ä".utf8) }
+                })
+        case .words(let count, let range):
+            return context(
+                (0..<Int.random(in: count.lowerBound...min(count.upperBound, 4), using: &random)).map { _ in word(range) })
         case .bytes(let range): return random.bytes(length(range))
         case .context:
             let count = random.chance(1, in: 20) ? 255 : Int.random(in: 0...3, using: &random)
@@ -187,9 +201,15 @@ struct RandomBody {
         }
     }
 
+    private mutating func word(_ range: ClosedRange<Int>) -> [UInt8] {
+        let letters = Array("ABCxyz019-_".utf8)
+        return (0..<Int.random(in: range, using: &random)).map { _ in letters.randomElement(using: &random) ?? 0x61 }
+    }
+
     private mutating func length(_ range: ClosedRange<Int>) -> Int {
         random.chance(1, in: 10)
-            ? min(range.upperBound, 4_096) : Int.random(in: range.lowerBound...min(range.upperBound, 64), using: &random)
+            ? min(range.upperBound, 8_000)
+            : Int.random(in: range.lowerBound...max(range.lowerBound, min(range.upperBound, 64)), using: &random)
     }
 
     /// Fields with tags near those of the schema, of any length and order, some of them cut off.

@@ -53,6 +53,16 @@ enum ProtocolPage {
                 ["one context string, UTF-8 bytes", "0", "\(Limits.maximumContextStringBytes)"],
                 ["all strings of one context, UTF-8 bytes", "0", "\(Limits.maximumContextBytes)"],
                 ["name of a key, Unicode scalars", "\(Limits.minimumName)", "\(Limits.maximumName)"],
+                ["description of a key, Unicode scalars", "\(Limits.minimumDescription)", "\(Limits.maximumDescription)"],
+                ["tags of a key (a setting allows fewer)", "0", "\(Limits.maximumTags)"],
+                ["tag, Unicode scalars", "0", "\(Limits.maximumTag)"],
+                ["aliases of a key (a setting allows fewer)", "0", "\(Limits.maximumAliases)"],
+                ["alias, characters", "\(Limits.minimumName)", "\(Limits.maximumName)"],
+                ["id of a key ring, characters", "\(Limits.minimumRing)", "\(Limits.maximumRing)"],
+                ["secret of a standard key, bytes", "1", "\(Limits.maximumPayload)"],
+                ["life of an import token, seconds", "\(Limits.minimumImportTokenLife)", "\(Limits.maximumImportTokenLife)"],
+                ["uses of an import token", "1", "\(Limits.maximumImportTokenUses)"],
+                ["name of a registered resource, Unicode scalars", "1", "\(Limits.maximumResource)"],
                 ["text of a reply or refusal, Unicode scalars", "0", "\(Limits.maximumMessage)"],
                 ["PIN, bytes", "1", "\(Limits.maximumPIN)"],
                 ["records of one page", "1", "\(Limits.maximumPage) (\(Limits.defaultPage) when not said)"],
@@ -116,6 +126,11 @@ enum ProtocolPage {
         case .u64: return "u64"
         case .id: return "id"
         case .text(let range): return "text" + bounds(range, isFree: false) + other
+        case .word(let range): return "word" + bounds(range, isFree: false) + other
+        case .texts(let count, let range):
+            return "texts" + bounds(count, isFree: false) + other + "; each" + bounds(range, isFree: false).dropFirst()
+        case .words(let count, let range):
+            return "words" + bounds(count, isFree: false) + other + "; each" + bounds(range, isFree: false).dropFirst()
         case .bytes(let range): return "bytes" + bounds(range, isFree: false) + other
         case .context: return "context"
         case .list(let range, _): return "list" + bounds(range, isFree: false) + other
@@ -270,9 +285,9 @@ struct AnnotatedBytes {
         guard let kind = entry?.kind else { return "" }
         switch kind {
         case .u8, .u32, .u64: return "\(number(value))"
-        case .text: return value.count > 40 ? "text" : "\"\(String(decoding: value, as: UTF8.self))\""
+        case .text, .word: return value.count > 40 ? "text" : "\"\(String(decoding: value, as: UTF8.self))\""
         case .context: return "1 string of 8 bytes: \"\(String(decoding: value.dropFirst(8), as: UTF8.self))\""
-        case .id, .bytes, .list: return ""
+        case .id, .bytes, .list, .texts, .words: return ""
         }
     }
 }

@@ -46,9 +46,9 @@ struct ReadableFields {
                 text.append(digit)
             }
             return text
-        case .text: return quoted(value)
+        case .text, .word: return quoted(value)
         case .bytes: return hex(value)
-        case .context: return "[" + items(value).map(quoted).joined(separator: ", ") + "]"
+        case .context, .texts, .words: return "[" + items(value).map(quoted).joined(separator: ", ") + "]"
         case .list: return ""
         }
     }

@@ -42,7 +42,8 @@ extension ServiceWorker {
         let message = try call.decode(KeyListRequest.self)
         let limit = Int(message.limit ?? UInt32(Limits.defaultPage))
         let reply = try withToken { (snapshot, _) throws(Refusal) in
-            let start = message.cursor.map { snapshot.firstIndex(after: ListCursor($0)) } ?? 0
+            let start =
+                try message.cursor.map { (bytes) throws(Refusal) in snapshot.firstIndex(after: try ListCursor(bytes)) } ?? 0
             let page = snapshot.order[start...].prefix(limit).compactMap { snapshot.keys[$0]?.record }
             let isLast = start + page.count >= snapshot.order.count
             return KeyListReply(keys: page, next: isLast ? nil : page.last.map { ListCursor($0).bytes })
@@ -78,8 +79,11 @@ struct ListCursor {
         id = key.id
     }
 
-    /// The cursor that a client gives back; its length has been checked.
-    init(_ bytes: [UInt8]) {
+    /// The cursor that a client gives back.
+    ///
+    /// - Throws: `invalidValue` for one that no list has given.
+    init(_ bytes: [UInt8]) throws(Refusal) {
+        guard bytes.count == 24 else { throw Refusal(.invalidValue, "field 2 (cursor) is not of this list") }
         created = bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
         id = KeyID(bytes.span.bytes.extracting(8...)) ?? KeyID(high: 0, low: 0)
     }

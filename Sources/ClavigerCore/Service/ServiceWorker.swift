@@ -43,9 +43,13 @@ final class ServiceWorker: RequestWorker {
         switch record.request.opcode {
         case .ping, .health, .status, .whoami:
             if refusal != nil { record.write(outcome: refusal) }
-        case .wrap, .unwrap, .rewrap, .tokenStatus, .keyList, .keyShow, .keyVersions:
+        case .wrap, .unwrap, .rewrap, .tokenStatus, .keyList, .keyShow, .keyVersions, .keyCount, .keyCensus, .ringList,
+            .registrationList, .importTokenList, .policyShow, .settingsShow, .approvalList:
             if service.isRecording { record.write(outcome: refusal) }
-        case .unlock, .keyCreate, .keyRotate:
+        case .unlock, .keyCreate, .keyRotate, .keyUpdate, .keyDisable, .keyEnable, .keyDelete, .keyRestore, .keyPurge, .keyMove,
+            .versionRetire, .versionDestroy, .aliasCreate, .aliasDelete, .ringCreate, .ringDelete, .registrationSet,
+            .registrationRelease, .importTokenCreate, .importTokenTake, .importTokenDelete, .policySet, .settingsSet,
+            .approvalRequest, .approvalApprove, .approvalCancel, .keyRead:
             record.write(outcome: refusal)
         }
     }
@@ -66,6 +70,38 @@ final class ServiceWorker: RequestWorker {
         case .keyShow: return try showKey(call, &record)
         case .keyVersions: return try listVersions(call, &record)
         case .keyRotate: return try rotateKey(call, &record)
+        case .keyCount: return try countKeys(call, &record)
+        case .keyRead: return try readKey(call, &record)
+        case .keyUpdate: return try updateKey(call, &record)
+        case .keyDisable: return try disableKey(call, &record)
+        case .keyEnable: return try enableKey(call, &record)
+        case .keyDelete: return try deleteKey(call, &record)
+        case .keyRestore: return try restoreKey(call, &record)
+        case .keyPurge: return try purgeKey(call, &record)
+        case .keyMove: return try moveKey(call, &record)
+        case .keyCensus: return try takeCensus(call, &record)
+        case .versionRetire: return try retireVersion(call, &record)
+        case .versionDestroy: return try destroyVersion(call, &record)
+        case .aliasCreate: return try createAlias(call, &record)
+        case .aliasDelete: return try deleteAlias(call, &record)
+        case .ringCreate: return try createRing(call, &record)
+        case .ringList: return try listRings(call, &record)
+        case .ringDelete: return try deleteRing(call, &record)
+        case .registrationSet: return try setRegistration(call, &record)
+        case .registrationRelease: return try releaseRegistration(call, &record)
+        case .registrationList: return try listRegistrations(call, &record)
+        case .importTokenCreate: return try createImportToken(call, &record)
+        case .importTokenTake: return try takeImportToken(call, &record)
+        case .importTokenList: return try listImportTokens(call, &record)
+        case .importTokenDelete: return try deleteImportToken(call, &record)
+        case .policyShow: return try showPolicies(call, &record)
+        case .policySet: return try setPolicies(call, &record)
+        case .settingsShow: return try showSettings(call, &record)
+        case .settingsSet: return try setSetting(call, &record)
+        case .approvalRequest: return try requestApproval(call, &record)
+        case .approvalList: return try listApprovals(call, &record)
+        case .approvalApprove: return try approve(call, &record)
+        case .approvalCancel: return try cancelApproval(call, &record)
         }
     }
 

@@ -1,127 +1,43 @@
-/// One key, as shown to callers; the reply to key-create, key-show and key-rotate.
-public struct KeyRecord: WireMessage {
-    public static var schema: [FieldEntry] { Schema.key }
-    /// The key's id.
-    public var id: KeyID
-    /// Its name.
-    public var name: String
-    /// Its state.
-    public var state: KeyState
-    /// When it was created, in milliseconds since 1970.
-    public var created: UInt64
-    /// Its newest version.
-    public var version: UInt32
-    /// When that version was made, in milliseconds since 1970.
-    public var versionCreated: UInt64
-    /// The suite of that version.
-    public var suite: Suite
+/// What narrows a list of keys; a key must meet all that is given.
+public struct KeyFilter: Sendable, Equatable {
+    /// Only keys of this ring.
+    public var ring: String?
+    /// Only keys in these states; nil for all but destroyed ones.
+    public var states: [KeyState]?
+    /// Only root keys or standard keys.
+    public var kind: KeyKind?
+    /// Only keys that this is found in.
+    public var search: String?
+    /// Only keys that this expression holds for.
+    public var filter: String?
 
-    /// A record of these values.
-    public init(
-        id: KeyID, name: String, state: KeyState, created: UInt64, version: UInt32, versionCreated: UInt64, suite: Suite
-    ) {
-        self.id = id
-        self.name = name
-        self.state = state
-        self.created = created
-        self.version = version
-        self.versionCreated = versionCreated
-        self.suite = suite
+    /// A filter that lets all keys pass but destroyed ones.
+    public init() {}
+
+    init(_ fields: FieldMap, _ bytes: RawSpan) throws(Refusal) {
+        ring = fields.text(3, bytes)
+        states = fields.range(4) == nil ? nil : try fields.items(4, bytes, as: KeyStateItem.self).map(\.state)
+        kind = try fields.choice(5, bytes)
+        search = fields.text(6, bytes)
+        filter = fields.text(7, bytes)
     }
 
-    public init(_ fields: FieldMap, _ bytes: RawSpan) throws(Refusal) {
-        guard let state = KeyState(rawValue: fields.u8(3, bytes) ?? 0) else {
-            throw Refusal(.invalidValue, "field 3 (state) is outside its range")
-        }
-        id = fields.id(1, bytes) ?? KeyID(high: 0, low: 0)
-        name = fields.text(2, bytes) ?? ""
-        self.state = state
-        created = fields.u64(4, bytes) ?? 0
-        version = fields.u32(5, bytes) ?? 0
-        versionCreated = fields.u64(6, bytes) ?? 0
-        suite = Suite(rawValue: fields.u8(7, bytes) ?? 0) ?? .aesGCM
-    }
-
-    public func encode(to writer: inout BodyWriter, source: RawSpan) {
-        writer.id(1, id)
-        writer.text(2, name)
-        writer.u8(3, state.rawValue)
-        writer.u64(4, created)
-        writer.u32(5, version)
-        writer.u64(6, versionCreated)
-        writer.u8(7, suite.rawValue)
+    func encode(to writer: inout BodyWriter) {
+        writer.text(3, ring)
+        if let states { writer.items(4, states.map { KeyStateItem($0) }, source: RawSpan()) }
+        writer.u8(5, kind?.rawValue)
+        writer.text(6, search)
+        writer.text(7, filter)
     }
 }
 
-/// One version of a key, as shown to callers.
-public struct VersionRecord: WireMessage {
-    public static var schema: [FieldEntry] { Schema.version }
-    /// Its number.
-    public var version: UInt32
-    /// When it was made, in milliseconds since 1970.
-    public var created: UInt64
-    /// Its suite.
-    public var suite: Suite
-    /// Whether it is the one that wraps.
-    public var isCurrent: Bool
-    /// A bound on how often it has encrypted.
-    public var wraps: UInt64
-    /// Whether its object on the token answers as it did when it was made.
-    public var isUsable: Bool
-
-    /// A record of these values.
-    public init(version: UInt32, created: UInt64, suite: Suite, isCurrent: Bool, wraps: UInt64, isUsable: Bool) {
-        self.version = version
-        self.created = created
-        self.suite = suite
-        self.isCurrent = isCurrent
-        self.wraps = wraps
-        self.isUsable = isUsable
-    }
-
-    public init(_ fields: FieldMap, _ bytes: RawSpan) throws(Refusal) {
-        version = fields.u32(1, bytes) ?? 0
-        created = fields.u64(2, bytes) ?? 0
-        suite = Suite(rawValue: fields.u8(3, bytes) ?? 0) ?? .aesGCM
-        isCurrent = fields.flag(4, bytes) ?? false
-        wraps = fields.u64(5, bytes) ?? 0
-        isUsable = fields.flag(6, bytes) ?? false
-    }
-
-    public func encode(to writer: inout BodyWriter, source: RawSpan) {
-        writer.u32(1, version)
-        writer.u64(2, created)
-        writer.u8(3, suite.rawValue)
-        writer.flag(4, isCurrent)
-        writer.u64(5, wraps)
-        writer.flag(6, isUsable)
-    }
-}
-
-/// A request to create a root key.
-public struct KeyCreateRequest: WireMessage {
-    public static var schema: [FieldEntry] { Schema.keyCreateRequest }
-    /// The new key's name.
-    public var name: String
-    /// The operation's id.
-    public var operation: OperationID
-
-    /// A request of these values.
-    public init(name: String, operation: OperationID) {
-        self.name = name
-        self.operation = operation
-    }
-
-    public init(_ fields: FieldMap, _ bytes: RawSpan) throws(Refusal) {
-        name = fields.text(1, bytes) ?? ""
-        try KeyName.check(name)
-        operation = fields.id(2, bytes) ?? OperationID(high: 0, low: 0)
-    }
-
-    public func encode(to writer: inout BodyWriter, source: RawSpan) {
-        writer.text(1, name)
-        writer.id(2, operation)
-    }
+/// One state of a list of states.
+struct KeyStateItem: WireMessage {
+    static var schema: [FieldEntry] { Schema.keyStateItem }
+    var state: KeyState
+    init(_ state: KeyState) { self.state = state }
+    init(_ fields: FieldMap, _ bytes: RawSpan) throws(Refusal) { state = try fields.choice(1, bytes) }
+    func encode(to writer: inout BodyWriter, source: RawSpan) { writer.u8(1, state.rawValue) }
 }
 
 /// A request for a page of keys.
@@ -131,28 +47,38 @@ public struct KeyListRequest: WireMessage {
     public var limit: UInt32?
     /// Where the page begins: `next` of the page before.
     public var cursor: [UInt8]?
+    /// Which keys.
+    public var filter: KeyFilter
+    /// The order; nil: by creation time.
+    public var sort: String?
 
     /// A request of these values.
-    public init(limit: UInt32? = nil, cursor: [UInt8]? = nil) {
+    public init(limit: UInt32? = nil, cursor: [UInt8]? = nil, filter: KeyFilter = KeyFilter(), sort: String? = nil) {
         self.limit = limit
         self.cursor = cursor
+        self.filter = filter
+        self.sort = sort
     }
 
     public init(_ fields: FieldMap, _ bytes: RawSpan) throws(Refusal) {
         limit = fields.u32(1, bytes)
-        cursor = fields.range(2).map { bytes.part($0).array() }
+        cursor = fields.bytes(2, bytes)
+        filter = try KeyFilter(fields, bytes)
+        sort = fields.text(8, bytes)
     }
 
     public func encode(to writer: inout BodyWriter, source: RawSpan) {
-        if let limit { writer.u32(1, limit) }
-        if let cursor { writer.bytes(2, cursor) }
+        writer.u32(1, limit)
+        writer.bytes(2, cursor)
+        filter.encode(to: &writer)
+        writer.text(8, sort)
     }
 }
 
 /// The reply to key-list.
 public struct KeyListReply: WireMessage {
     public static var schema: [FieldEntry] { Schema.keyListReply }
-    /// The keys, by creation time and id.
+    /// The keys, in the order asked for.
     public var keys: [KeyRecord]
     /// Where the next page begins; nil on the last.
     public var next: [UInt8]?
@@ -165,12 +91,12 @@ public struct KeyListReply: WireMessage {
 
     public init(_ fields: FieldMap, _ bytes: RawSpan) throws(Refusal) {
         keys = try fields.items(1, bytes, as: KeyRecord.self)
-        next = fields.range(2).map { bytes.part($0).array() }
+        next = fields.bytes(2, bytes)
     }
 
     public func encode(to writer: inout BodyWriter, source: RawSpan) {
         writer.items(1, keys, source: source)
-        if let next { writer.bytes(2, next) }
+        writer.bytes(2, next)
     }
 }
 
@@ -192,7 +118,7 @@ public struct KeyShowRequest: WireMessage {
     }
 }
 
-/// A request for a page of a key's versions.
+/// A request for a page of a key's versions, or of how they were used.
 public struct KeyVersionsRequest: WireMessage {
     public static var schema: [FieldEntry] { Schema.keyVersionsRequest }
     /// The key.
@@ -217,8 +143,8 @@ public struct KeyVersionsRequest: WireMessage {
 
     public func encode(to writer: inout BodyWriter, source: RawSpan) {
         writer.text(1, key.description)
-        if let limit { writer.u32(2, limit) }
-        if let before { writer.u32(3, before) }
+        writer.u32(2, limit)
+        writer.u32(3, before)
     }
 }
 
@@ -252,27 +178,40 @@ public struct KeyVersionsReply: WireMessage {
     }
 }
 
-/// A request to rotate a key.
-public struct KeyRotateRequest: WireMessage {
-    public static var schema: [FieldEntry] { Schema.keyRotateRequest }
-    /// The key.
-    public var key: KeyReference
-    /// The operation's id.
-    public var operation: OperationID
+/// A request to count keys.
+public struct KeyCountRequest: WireMessage {
+    public static var schema: [FieldEntry] { Schema.keyCountRequest }
+    /// Which keys.
+    public var filter: KeyFilter
 
     /// A request of these values.
-    public init(key: KeyReference, operation: OperationID) {
-        self.key = key
-        self.operation = operation
-    }
+    public init(filter: KeyFilter = KeyFilter()) { self.filter = filter }
 
     public init(_ fields: FieldMap, _ bytes: RawSpan) throws(Refusal) {
-        key = KeyReference(fields.text(1, bytes) ?? "")
-        operation = fields.id(2, bytes) ?? OperationID(high: 0, low: 0)
+        filter = try KeyFilter(fields, bytes)
     }
 
     public func encode(to writer: inout BodyWriter, source: RawSpan) {
-        writer.text(1, key.description)
-        writer.id(2, operation)
+        filter.encode(to: &writer)
+    }
+}
+
+/// How many keys match.
+public struct KeyCountReply: WireMessage {
+    public static var schema: [FieldEntry] { Schema.keyCountReply }
+    /// How many keys the caller would be listed.
+    public var count: UInt64
+
+    /// A reply of these values.
+    public init(count: UInt64) {
+        self.count = count
+    }
+
+    public init(_ fields: FieldMap, _ bytes: RawSpan) throws(Refusal) {
+        count = fields.u64(1, bytes) ?? 0
+    }
+
+    public func encode(to writer: inout BodyWriter, source: RawSpan) {
+        writer.u64(1, count)
     }
 }

@@ -44,6 +44,32 @@ extension FieldMap {
         range(tag).flatMap { Identifier(bytes.part($0)) }
     }
 
+    func bytes(_ tag: UInt16, _ bytes: RawSpan) -> [UInt8]? { range(tag).map { bytes.part($0).array() } }
+    func reference(_ tag: UInt16, _ bytes: RawSpan) -> KeyReference? { text(tag, bytes).map { KeyReference($0) } }
+    func texts(_ tag: UInt16, _ bytes: RawSpan) -> [String]? {
+        guard let list = range(tag) else { return nil }
+        var position = list.offset + 4
+        return (0..<Int(bytes.bigEndian32(at: list.offset))).map { _ in
+            let part = ByteRange(offset: position + 4, count: Int(bytes.bigEndian32(at: position)))
+            position = part.offset + part.count
+            return validatedText(bytes.part(part)) ?? ""
+        }
+    }
+
+    /// One of a closed set of values, nil when the field is absent. The schema's range can be wider than the set.
+    func choice<Value: RawRepresentable<UInt8>>(_ tag: UInt16, _ bytes: RawSpan) throws(Refusal) -> Value? {
+        guard let number = u8(tag, bytes) else { return nil }
+        guard let value = Value(rawValue: number) else {
+            throw Refusal(.invalidValue, "field \(tag) has no value \(number)")
+        }
+        return value
+    }
+
+    func choice<Value: RawRepresentable<UInt8>>(_ tag: UInt16, _ bytes: RawSpan) throws(Refusal) -> Value {
+        guard let value: Value = try choice(tag, bytes) else { throw Refusal(.missingField, "field \(tag) is missing") }
+        return value
+    }
+
     func items<Item: WireMessage>(_ tag: UInt16, _ bytes: RawSpan, as type: Item.Type) throws(Refusal) -> [Item] {
         guard let list = range(tag) else { return [] }
         var cursor = ItemCursor(bytes, list)
@@ -63,4 +89,18 @@ extension BodyWriter {
     }
 
     mutating func flag(_ tag: UInt16, _ value: Bool) { u8(tag, value ? 1 : 0) }
+    mutating func mark(_ tag: UInt16, _ value: Bool) { if value { u8(tag, 1) } }
+    mutating func texts(_ tag: UInt16, _ values: [String]) {
+        bytes(tag, bigEndianBytes(UInt32(values.count)) + values.flatMap { bigEndianBytes(UInt32($0.utf8.count)) + $0.utf8 })
+    }
+
+    // A value that is absent is left out.
+    mutating func u8(_ tag: UInt16, _ value: UInt8?) { if let value { u8(tag, value) } }
+    mutating func u32(_ tag: UInt16, _ value: UInt32?) { if let value { u32(tag, value) } }
+    mutating func u64(_ tag: UInt16, _ value: UInt64?) { if let value { u64(tag, value) } }
+    mutating func flag(_ tag: UInt16, _ value: Bool?) { if let value { flag(tag, value) } }
+    mutating func text(_ tag: UInt16, _ value: String?) { if let value { text(tag, value) } }
+    mutating func bytes(_ tag: UInt16, _ value: [UInt8]?) { if let value { bytes(tag, value) } }
+    mutating func texts(_ tag: UInt16, _ values: [String]?) { if let values { texts(tag, values) } }
+    mutating func id<Kind>(_ tag: UInt16, _ value: Identifier<Kind>?) { if let value { id(tag, value) } }
 }

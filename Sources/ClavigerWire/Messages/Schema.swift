@@ -1,9 +1,11 @@
 /// The fields of every message, by ascending tag: what decoding checks and the protocol page lists.
 public enum Schema {
-    private static let anyMessage = FieldKind.text(0...Limits.maximumMessage)
-    private static let flag = FieldKind.u8(0...1)
-    private static let anyU32 = FieldKind.u32(0...UInt32.max)
-    private static let keyText = FieldKind.text(1...Limits.maximumName)
+    // What several messages hold. A flag is 0 or 1; a mark is there, as 1, or is left out.
+    static let anyMessage = FieldKind.text(0...Limits.maximumMessage)
+    static let flag = FieldKind.u8(0...1)
+    static let mark = FieldKind.u8(1...1)
+    static let anyU32 = FieldKind.u32(0...UInt32.max)
+    static let keyText = FieldKind.text(1...Limits.maximumName)
     private static let envelopeBytes = FieldKind.bytes(0...Envelope.maximumLength)
 
     // MARK: wrap, unwrap, rewrap
@@ -21,7 +23,7 @@ public enum Schema {
 
     /// The body of a wrap request.
     public static let wrapRequest: [FieldEntry] = [
-        FieldEntry(1, "key", keyText, "The key, by id or name."),
+        FieldEntry(1, "key", keyText, "The key, by id, alias or name."),
         FieldEntry(2, "items", .list(1...Limits.maximumItems, wrapItem), sizeRefusal: .itemCount, "What to wrap."),
     ]
 
@@ -153,87 +155,6 @@ public enum Schema {
         FieldEntry(11, "maximum-sessions", .u64, required: false, "The token's bound on sessions, where it has one."),
         FieldEntry(
             12, "mechanisms", .list(0...Limits.maximumMechanisms, mechanism), "The mechanisms that matter."),
-    ]
-
-    // MARK: keys
-
-    /// One key.
-    public static let key: [FieldEntry] = [
-        FieldEntry(1, "id", .id, "The key's id."),
-        FieldEntry(2, "name", anyMessage, "Its name."),
-        FieldEntry(3, "state", .u8(1...5), "1 active, 2 suspended, 3 deactivated, 5 destroyed."),
-        FieldEntry(4, "created-ms", .u64, "When it was created, in milliseconds since 1970-01-01T00:00:00Z."),
-        FieldEntry(5, "version", .u32(Limits.firstVersion...UInt32.max), "Its newest version, under which it wraps."),
-        FieldEntry(6, "version-created-ms", .u64, "When that version was made."),
-        FieldEntry(7, "suite", .u8(1...3), "The suite of that version."),
-    ]
-
-    /// The body of the reply to key-create, key-show and key-rotate.
-    public static let keyReply: [FieldEntry] = key
-
-    /// The body of a key-create request.
-    public static let keyCreateRequest: [FieldEntry] = [
-        FieldEntry(
-            1, "name", .text(Limits.minimumName...Limits.maximumName), sizeRefusal: .invalidName, "The new key's name."),
-        FieldEntry(2, "operation", .id, "The operation's id, made by the client."),
-    ]
-
-    /// The body of a key-list request.
-    public static let keyListRequest: [FieldEntry] = [
-        FieldEntry(
-            1, "limit", .u32(1...UInt32(Limits.maximumPage)), required: false,
-            "How many at most; \(Limits.defaultPage) when absent."),
-        FieldEntry(
-            2, "cursor", .bytes(Limits.cursorLength...Limits.cursorLength), required: false,
-            "`next` of the page before; absent for the first."),
-    ]
-
-    /// The body of the reply to key-list.
-    public static let keyListReply: [FieldEntry] = [
-        FieldEntry(1, "keys", .list(0...Limits.maximumPage, key), "The keys."),
-        FieldEntry(
-            2, "next", .bytes(Limits.cursorLength...Limits.cursorLength), required: false,
-            "Where the next page begins; absent on the last."),
-    ]
-
-    /// The body of a key-show request.
-    public static let keyShowRequest: [FieldEntry] = [
-        FieldEntry(1, "key", keyText, "The key, by id or name.")
-    ]
-
-    /// One version of a key.
-    public static let version: [FieldEntry] = [
-        FieldEntry(1, "version", .u32(Limits.firstVersion...UInt32.max), "Its number."),
-        FieldEntry(2, "created-ms", .u64, "When it was made."),
-        FieldEntry(3, "suite", .u8(1...3), "Its suite."),
-        FieldEntry(4, "current", flag, "1 when it is the one that wraps."),
-        FieldEntry(
-            5, "wraps", .u64, "A bound on how often it has encrypted; counted in blocks, so that no crash lowers it."),
-        FieldEntry(6, "usable", flag, "1 when its object on the token answers as it did when it was made."),
-    ]
-
-    /// The body of a key-versions request.
-    public static let keyVersionsRequest: [FieldEntry] = [
-        FieldEntry(1, "key", keyText, "The key, by id or name."),
-        FieldEntry(
-            2, "limit", .u32(1...UInt32(Limits.maximumPage)), required: false,
-            "How many at most; \(Limits.defaultPage) when absent."),
-        FieldEntry(
-            3, "before", .u32(Limits.firstVersion...UInt32.max), required: false,
-            "Only versions older than this; absent for the newest."),
-    ]
-
-    /// The body of the reply to key-versions.
-    public static let keyVersionsReply: [FieldEntry] = [
-        FieldEntry(1, "key", .id, "The key's id."),
-        FieldEntry(2, "versions", .list(0...Limits.maximumPage, version), "Newest first."),
-        FieldEntry(3, "more", flag, "1 when older versions follow."),
-    ]
-
-    /// The body of a key-rotate request.
-    public static let keyRotateRequest: [FieldEntry] = [
-        FieldEntry(1, "key", keyText, "The key, by id or name."),
-        FieldEntry(2, "operation", .id, "The operation's id, made by the client."),
     ]
 
     // MARK: refusals
