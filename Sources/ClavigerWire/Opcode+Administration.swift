@@ -26,7 +26,7 @@ extension OpcodeEntry {
     static let policySet = OpcodeEntry(
         name: "policy-set", summary: "Changes policies of a key or of the instance; what is not given stays.",
         permission: .managePolicies, retry: .withOperationID, isManagement: true, usesToken: true,
-        keyStates: [.active, .suspended, .deactivated],
+        keyStates: KeyAction.setPolicies.states,
         recorded: [
             "operation", "revision", "rotation-enabled", "rotation-months", "dual-control", "dual-control-enabled",
             "access-enabled", "create-root", "create-standard", "import-root", "import-standard", "enforce-token",

@@ -2,12 +2,12 @@
 extension OpcodeEntry {
     static let aliasCreate = OpcodeEntry(
         name: "alias-create", summary: "Gives a key an alias.", permission: .updateKeys, retry: .withOperationID,
-        isManagement: true, usesToken: true, keyStates: [.active, .suspended, .deactivated], recorded: ["operation", "alias"],
+        isManagement: true, usesToken: true, keyStates: KeyAction.setAlias.states, recorded: ["operation", "alias"],
         request: Schema.aliasCreateRequest, reply: Schema.key)
 
     static let aliasDelete = OpcodeEntry(
         name: "alias-delete", summary: "Takes an alias from its key.", permission: .updateKeys, retry: .withOperationID,
-        isManagement: true, usesToken: true, keyStates: [.active, .suspended, .deactivated], recorded: ["operation", "alias"],
+        isManagement: true, usesToken: true, keyStates: KeyAction.setAlias.states, recorded: ["operation", "alias"],
         request: Schema.aliasDeleteRequest, reply: [])
 
     static let ringCreate = OpcodeEntry(
@@ -26,13 +26,14 @@ extension OpcodeEntry {
 
     static let registrationSet = OpcodeEntry(
         name: "registration-set", summary: "Registers a resource with a key, or changes its registration.",
-        permission: .registerResources, retry: .withOperationID, isManagement: true, usesToken: true, keyStates: [.active],
+        permission: .registerResources, retry: .withOperationID, isManagement: true, usesToken: true,
+        keyStates: KeyAction.register.states,
         recorded: ["operation", "resource", "description", "retention", "lease-ms", "version", "revision"],
         request: Schema.registrationSetRequest, reply: Schema.registrationRecord)
 
     static let registrationRelease = OpcodeEntry(
         name: "registration-release", summary: "Ends a registration.", permission: .registerResources, retry: .withOperationID,
-        isManagement: true, usesToken: true, keyStates: [.active, .suspended, .deactivated], recorded: ["operation", "resource"],
+        isManagement: true, usesToken: true, keyStates: KeyAction.release.states, recorded: ["operation", "resource"],
         request: Schema.registrationReleaseRequest, reply: [])
 
     static let registrationList = OpcodeEntry(

@@ -159,15 +159,16 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
         case .wrap:
             OpcodeEntry(
                 name: "wrap", summary: "Wraps given or generated DEKs under the newest version of a key.", permission: .wrap,
-                retry: .always, usesToken: true, keyStates: [.active], request: Schema.wrapRequest, reply: Schema.cipherReply)
+                retry: .always, usesToken: true, keyStates: KeyAction.wrap.states, request: Schema.wrapRequest,
+                reply: Schema.cipherReply)
         case .unwrap:
             OpcodeEntry(
                 name: "unwrap", summary: "Opens envelopes and returns their plaintext.", permission: .unwrap, retry: .always,
-                usesToken: true, keyStates: [.active, .deactivated], request: Schema.unwrapRequest, reply: Schema.cipherReply)
+                usesToken: true, keyStates: KeyAction.unwrap.states, request: Schema.unwrapRequest, reply: Schema.cipherReply)
         case .rewrap:
             OpcodeEntry(
                 name: "rewrap", summary: "Makes envelopes anew under the newest version; returns no plaintext.",
-                permission: .rewrap, retry: .always, usesToken: true, keyStates: [.active, .deactivated],
+                permission: .rewrap, retry: .always, usesToken: true, keyStates: KeyAction.rewrap.states,
                 request: Schema.rewrapRequest, reply: Schema.cipherReply)
         case .unlock:
             OpcodeEntry(
@@ -205,7 +206,7 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
             OpcodeEntry(
                 name: "key-rotate", summary: "Gives a key a new version, under which a root key wraps from then on.",
                 permission: .rotateKeys, retry: .withOperationID, isManagement: true, usesToken: true,
-                keyStates: [.active, .deactivated], recorded: ["operation", "reason", "import-token", "bits"],
+                keyStates: KeyAction.rotate.states, recorded: ["operation", "reason", "import-token", "bits"],
                 request: Schema.keyRotateRequest,
                 reply: Schema.key)
         case .keyCount: .keyCount

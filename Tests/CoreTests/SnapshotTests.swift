@@ -6,9 +6,15 @@ import Testing
 @Suite struct SnapshotTests {
     static func key(_ low: UInt64, name: String, created: UInt64) -> KeyEntry {
         let id = KeyID(high: 1, low: low)
-        let version = VersionEntry(
-            number: 1, suite: .aesGCM, created: created, knownAnswer: .absent, counter: WrapCounter(reserved: 0), handles: nil)
-        return KeyEntry(id: id, name: name, state: .active, created: created, versions: [version])
+        return KeyEntry(
+            StoredKey(id: id, name: name, state: .active, created: created, version: 1), versions: [version(1, of: id, created)])
+    }
+
+    static func version(_ number: UInt32, of id: KeyID, _ created: UInt64) -> VersionEntry {
+        VersionEntry(
+            StoredVersion(
+                key: id, version: number, suite: .aesGCM, created: created, knownAnswer: .absent, wrapsReserved: 0),
+            counter: WrapCounter(reserved: 0))
     }
 
     static func snapshot(_ keys: [KeyEntry]) -> Snapshot {
@@ -36,19 +42,37 @@ import Testing
         #expect(refusal?.message.contains("and 2 more") == true)
     }
 
+    @Test func aliasesResolveAndMustNotMeanAnotherKeyThanANameDoes() throws {
+        var a = SnapshotTests.key(1, name: "alpha", created: 1)
+        var b = SnapshotTests.key(2, name: "beta", created: 2)
+        a.stored.aliases = ["first", "beta"]
+        b.stored.aliases = ["second", "gamma"]
+        let c = SnapshotTests.key(3, name: "gamma", created: 3)
+        let snapshot = SnapshotTests.snapshot([a, b, c])
+        #expect(try snapshot.resolve(.name("first")).id == a.id)
+        #expect(try snapshot.resolve(.name("second")).id == b.id)
+        for (name, ids) in [("beta", [a.id, b.id]), ("gamma", [b.id, c.id])] {
+            let refusal = #expect(throws: Refusal.self) { try snapshot.resolve(.name(name)) }
+            #expect(refusal?.code == .ambiguousName)
+            for id in ids { #expect(refusal?.message.contains("\(id)") == true) }
+        }
+        // A key's own name as its alias is no second meaning.
+        b.stored.aliases = ["beta"]
+        #expect(try SnapshotTests.snapshot([b]).resolve(.name("beta")).id == b.id)
+        // Destroyed keys keep their names and aliases.
+        b.stored.state = .destroyed
+        #expect(try SnapshotTests.snapshot([b]).resolve(.name("beta")).id == b.id)
+    }
+
     @Test func versionsByNumber() {
         var key = SnapshotTests.key(1, name: "a", created: 1)
         for number in UInt32(2)...3 {
-            key.versions.append(
-                VersionEntry(
-                    number: number, suite: .aesGCM, created: 5, knownAnswer: .absent, counter: WrapCounter(reserved: 0),
-                    handles: nil
-                ))
+            key.versions.append(SnapshotTests.version(number, of: key.id, 5))
         }
         for number in UInt32(1)...3 { #expect(key.version(number)?.number == number) }
         for number in [0, 4, UInt32.max] { #expect(key.version(number) == nil) }
         #expect(key.current.number == 3)
-        #expect(key.record.version == 3 && key.record.versionCreated == 5 && key.record.created == 1)
+        #expect(key.record(at: 0).version == 3 && key.record(at: 0).versionCreated == 5 && key.record(at: 0).created == 1)
     }
 
     /// A snapshot grown key by key is the one made of all keys at once, whatever the order.
@@ -62,21 +86,34 @@ import Testing
             grown = grown.with(key)
             all.append(key)
             if Bool.random(using: &random) {
-                key.versions.append(
-                    VersionEntry(
-                        number: 2, suite: .aesGCM, created: 77, knownAnswer: .absent, counter: WrapCounter(reserved: 0),
-                        handles: nil
-                    ))
+                key.versions.append(SnapshotTests.version(2, of: key.id, 77))
                 grown = grown.with(key)
                 all[all.count - 1] = key
             }
         }
+        // Names and aliases change, and keys go.
+        for index in all.indices {
+            switch Int.random(in: 0..<4, using: &random) {
+            case 0: all[index].stored.name = "m\(Int.random(in: 0...20, using: &random))"
+            case 1: all[index].stored.aliases = ["a\(index)", "b\(index)"]
+            case _: continue
+            }
+            grown = grown.with(all[index])
+            if Bool.random(using: &random) {
+                all[index].stored.aliases.removeAll()
+                grown = grown.with(all[index])
+            }
+        }
+        for key in all where key.id.low % 7 == 3 { grown = grown.without(key.id) }
+        all.removeAll { $0.id.low % 7 == 3 }
         let built = SnapshotTests.snapshot(all)
         #expect(grown.order == built.order)
+        #expect(grown.aliases == built.aliases)
         #expect(grown.names == built.names)
         #expect(grown.keys.mapValues(\.versions.count) == built.keys.mapValues(\.versions.count))
         #expect(grown.order == all.sorted { ($0.created, $0.id) < ($1.created, $1.id) }.map(\.id))
         #expect(grown.epoch > UInt64(all.count))
+        #expect(!grown.aliases.isEmpty || all.allSatisfy { $0.stored.aliases.isEmpty })
     }
 
     /// Pages read while keys come and go show every key that was there all the time exactly once, in order.
@@ -102,7 +139,9 @@ import Testing
             let model = keys.values.sorted { ($0.created, $0.id) < ($1.created, $1.id) }
                 .filter { key in cursor.map { (key.created, key.id) > ($0.created, $0.id) } ?? true }
             #expect(Array(snapshot.order[start...]) == model.map(\.id))
-            let page = snapshot.order[start...].prefix(Int.random(in: 1...9, using: &random)).compactMap { keys[$0]?.record }
+            let page = snapshot.order[start...].prefix(Int.random(in: 1...9, using: &random)).compactMap {
+                keys[$0]?.record(at: 0)
+            }
             guard let last = page.last else { break }
             seen += page
             cursor = try ListCursor(ListCursor(last).bytes)

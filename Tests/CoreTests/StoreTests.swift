@@ -61,7 +61,7 @@ import Testing
             try store.insertInstance(instance)
             try store.insertInstanceKey(canary)
             try store.begin(intent, forgetBefore: 0)
-            try store.commit(intent, key: key, version: version, reply: [7, 7])
+            try store.commit(intent, key: key, from: nil, version: version, reply: [7, 7], note: nil)
             #expect(throws: StoreError.self) { try store.insertInstance(instance) }
         }
         let store = try Store(directory: directory.path, create: false)
@@ -187,7 +187,11 @@ import Testing
             let intent = StoreTests.intent(operation, opcode: number == 1 ? .keyCreate : .keyRotate, version: number)
             try store.begin(intent, forgetBefore: 0)
             let (key, version) = StoreTests.stored(number)
-            try store.commit(intent, key: key, version: version, reply: [UInt8(operation)])
+            var before: StoredKey?
+            if number > 1 {
+                before = try store.key(key.id) ?? StoreTests.stored(number - 1).0
+            }
+            try store.commit(intent, key: key, from: before, version: version, reply: [UInt8(operation)], note: nil)
         }
         #expect(throws: StoreError.self) { try commit(1, 2) }
         try commit(2, 1)
@@ -212,7 +216,7 @@ import Testing
         let intent = StoreTests.intent(1)
         try store.begin(intent, forgetBefore: 0)
         let (key, version) = StoreTests.stored(1)
-        try store.commit(intent, key: key, version: version, reply: [])
+        try store.commit(intent, key: key, from: nil, version: version, reply: [], note: nil)
         for (asked, expected) in [(1 << 31, 1 << 31), (5, 1 << 31), (1 << 32, 1 << 32)] as [(UInt64, UInt64)] {
             try store.reserveWraps(key.id, 1, upTo: asked)
             #expect(try Store(directory: directory.path, create: false).versions()[0].wrapsReserved == expected)
@@ -228,7 +232,7 @@ import Testing
         let intent = StoreTests.intent(1)
         try store.begin(intent, forgetBefore: 0)
         let (key, version) = StoreTests.stored(1)
-        try store.commit(intent, key: key, version: version, reply: [])
+        try store.commit(intent, key: key, from: nil, version: version, reply: [], note: nil)
         try store.reserveWraps(key.id, 1, upTo: WrapBudget.rotateAt - WrapBudget.block)
         let other = try Store(directory: directory.path, create: false)
         var used = try other.versions()[0].wrapsReserved
@@ -271,7 +275,8 @@ import Testing
         let (key, version) = StoreTests.stored(1)
         var strange = key
         strange.created = .max
-        try store.commit(intent, key: strange, version: version, reply: [])
+        strange.updated = .max
+        try store.commit(intent, key: strange, from: nil, version: version, reply: [], note: nil)
         #expect(try store.keys() == [strange])
         try makeDatabase(directory, "UPDATE key_version SET suite = 9; UPDATE intent SET opcode = 0")
         #expect(throws: StoreError.self) { try store.versions() }

@@ -9,6 +9,9 @@ package final class Service: RequestHandler {
     package let token: TokenService
     let snapshots: SnapshotBox
     let store: Store
+    let ledger: KeyLedger
+    /// Where dates come from.
+    let time: TimeSource
     let log: Logger
     let started = Clock.monotonic()
     let authoriser: Authoriser
@@ -22,9 +25,10 @@ package final class Service: RequestHandler {
     ///
     /// - Parameters:
     ///   - records: whether requests that change nothing are recorded, as far as the log level lets them.
+    ///   - time: where dates come from; a test's clock stands still until it is moved.
     ///   - whenStuck: as for `TokenService`.
     package init(
-        configuration: Configuration, log: Logger, records: Bool = true,
+        configuration: Configuration, log: Logger, records: Bool = true, time: TimeSource = .system,
         whenStuck: @escaping @Sendable (String) -> Void
     ) throws(TokenService.SetUpError) {
         let store = try mapping(TokenService.SetUpError.store) { () throws(StoreError) in
@@ -32,7 +36,9 @@ package final class Service: RequestHandler {
         }
         let snapshots = SnapshotBox()
         token = try TokenService(
-            configuration: configuration, store: store, snapshots: snapshots, log: log, whenStuck: whenStuck)
+            configuration: configuration, store: store, snapshots: snapshots, log: log, time: time, whenStuck: whenStuck)
+        ledger = token.ledger
+        self.time = time
         self.store = store
         self.snapshots = snapshots
         self.log = log

@@ -12,9 +12,7 @@ extension ServiceWorker {
         let body = call.body
         return try withToken { (snapshot, session) throws(Refusal) in
             let key = try authorisedKey(request.key, for: .wrap, of: call.caller, in: snapshot)
-            guard Opcode.wrap.entry.keyStates.contains(key.state) else {
-                throw Refusal(.keyState, "key \(key.id) is \(key.state.name): it does not wrap")
-            }
+            try key.stored.require(.wrap, at: service.time.now())
             return try batch(request.items.count, call) { (index, writer) in
                 let item = request.items[index]
                 do throws(Refusal) {
@@ -40,11 +38,12 @@ extension ServiceWorker {
                 let item = request.items[index]
                 var use: (KeyID, UInt32)?
                 do throws(Refusal) {
-                    let target = try locate(item, .unwrap, expected, snapshot, call)
+                    let target = try locate(item, .unwrap, .unwrap, expected, snapshot, call)
                     use = (target.key.id, target.envelope.version)
                     let context = context(item.context, body)
                     let isStale = target.envelope.version < target.key.current.number
-                    let refreshes = isStale && mayRefresh && Opcode.wrap.entry.keyStates.contains(target.key.state)
+                    let refreshes =
+                        isStale && mayRefresh && target.key.stored.allows(.wrap, at: service.time.now(), snapshot.settings)
                     try open(target, item, context, session, body) { plaintext throws(Refusal) in
                         // What cannot be refreshed is still unwrapped; the reply says that it is stale.
                         let fresh = refreshes ? try? reseal(plaintext, context, target.key, session) : nil
@@ -78,7 +77,7 @@ extension ServiceWorker {
                 let item = request.items[index]
                 var use: (KeyID, UInt32)?
                 do throws(Refusal) {
-                    let target = try locate(item, .rewrap, expected, snapshot, call)
+                    let target = try locate(item, .rewrap, .rewrap, expected, snapshot, call)
                     use = (target.key.id, target.envelope.version)
                     let context = context(item.context, body)
                     try open(target, item, context, session, body) { plaintext throws(Refusal) in
@@ -107,16 +106,16 @@ extension ServiceWorker {
     }
 
     private func locate(
-        _ item: OpenItem, _ opcode: Opcode, _ expected: KeyID?, _ snapshot: Snapshot, _ call: Call
+        _ item: OpenItem, _ permission: Permission, _ action: KeyAction, _ expected: KeyID?, _ snapshot: Snapshot, _ call: Call
     ) throws(Refusal) -> Target {
         let envelope = try Envelope(call.body.bytes.part(item.envelope))
         if let expected, envelope.keyID != expected {
             throw Refusal(.keyMismatch, "the envelope was made by key \(envelope.keyID), not by \(expected)")
         }
-        let key = try authorisedKey(.id(envelope.keyID), for: opcode.entry.permission, of: call.caller, in: snapshot)
-        guard opcode.entry.keyStates.contains(key.state) else {
-            throw Refusal(.keyState, "key \(key.id) is \(key.state.name): its envelopes do not open")
-        }
+        let key = try authorisedKey(.id(envelope.keyID), for: permission, of: call.caller, in: snapshot)
+        try key.stored.require(action, at: service.time.now())
+        // The envelope names its version in the clear, so a caller who may use the key is told of it without asking the token.
+        if let version = key.version(envelope.version) { try key.requireInUse(version) }
         return Target(key: key, envelope: envelope)
     }
 

@@ -35,16 +35,17 @@ extension ServiceWorker {
             try authorisedKey(message.key, for: .readKeys, of: call.caller, in: snapshot)
         }
         record.note(key: key.id, version: nil)
-        return try call.answer.reply(key.record)
+        return try call.answer.reply(key.record(at: service.time.now()))
     }
 
     func listKeys(_ call: Call) throws(Refusal) -> Int {
         let message = try call.decode(KeyListRequest.self)
         let limit = Int(message.limit ?? UInt32(Limits.defaultPage))
+        let now = service.time.now()
         let reply = try withToken { (snapshot, _) throws(Refusal) in
             let start =
                 try message.cursor.map { (bytes) throws(Refusal) in snapshot.firstIndex(after: try ListCursor(bytes)) } ?? 0
-            let page = snapshot.order[start...].prefix(limit).compactMap { snapshot.keys[$0]?.record }
+            let page = snapshot.order[start...].prefix(limit).compactMap { snapshot.keys[$0]?.record(at: now) }
             let isLast = start + page.count >= snapshot.order.count
             return KeyListReply(keys: page, next: isLast ? nil : page.last.map { ListCursor($0).bytes })
         }
@@ -60,10 +61,7 @@ extension ServiceWorker {
         record.note(key: key.id, version: nil)
         let older = key.versions.prefix { version in message.before.map { version.number < $0 } ?? true }
         let page = older.suffix(limit).reversed().map { version in
-            VersionRecord(
-                version: version.number, created: version.created, suite: version.suite,
-                isCurrent: version.number == key.current.number, wraps: version.counter.reserved,
-                isUsable: version.handles != nil)
+            version.record(of: key)
         }
         return try call.answer.reply(KeyVersionsReply(key: key.id, versions: page, more: older.count > page.count))
     }

@@ -23,7 +23,7 @@ extension TokenService {
         let outcome = tryAttach(presented)
         switch outcome {
         case nil:
-            let faulty = snapshots.current.keys.values.reduce(0) { $0 + $1.versions.count { $0.handles == nil } }
+            let faulty = snapshots.current.keys.values.reduce(0) { $0 + $1.faultyVersions }
             if faulty > 0 {
                 setStatus(.degraded, "\(faulty) key versions cannot be used: see 'claviger key versions'")
             } else {

@@ -7,7 +7,7 @@ import Synchronization
 // After a login: prove that this is our token, find every version's object, take up what a crash left open. Nothing is destroyed.
 extension TokenService {
     func bind(generation: UInt64) throws(TokenFailure) {
-        let outcome: Result<[KeyID: KeyEntry], TokenFailure> = management.withLock { management in
+        let outcome: Result<[ObjectName: SuiteHandles], TokenFailure> = management.withLock { management in
             guard management.anchor != nil else { return .failure(.lost("there is no session")) }
             do throws(TokenFailure) {
                 return .success(try reconcile(&management.anchor!, &management.scratch))
@@ -15,13 +15,12 @@ extension TokenService {
                 return .failure(error)
             }
         }
-        let keys = try outcome.get()
-        snapshots.update { Snapshot(epoch: $0.epoch + 1, generation: generation, keys: keys) }
+        try ledger.publish(generation: generation, try outcome.get())
     }
 
     private func reconcile(
         _ session: inout Session, _ scratch: inout CipherScratch
-    ) throws(TokenFailure) -> [KeyID: KeyEntry] {
+    ) throws(TokenFailure) -> [ObjectName: SuiteHandles] {
         var objects: TokenObjects
         do throws(CryptokiError) {
             objects = try TokenObjects(instance: instance.id, session: &session)
@@ -37,23 +36,25 @@ extension TokenService {
         for intent in try stored({ () throws(StoreError) in try store.openIntents() }) {
             try settle(intent, objects, &session, &scratch)
         }
-        var keys = try loadKeys()
+        let keys = try ledger.load()
+        var handles: [ObjectName: SuiteHandles] = [:]
+        var isWhole = true
         for key in keys.values {
-            for index in key.versions.indices {
-                let version = key.versions[index]
+            for version in key.versions where key.needsObject(version) {
                 let name = ObjectName(key: key.id, version: version.number, role: .cipher)
-                let handles = try prove(name, version.suite, version.knownAnswer, &objects, &quarantine, &session, &scratch)
-                keys[key.id]?.versions[index].handles = handles
-                if handles == nil {
-                    log.error(
-                        "key version has no usable object on the token",
-                        metadata: ["key": "\(key.id)", "version": "\(version.number)"])
+                if let proven = try prove(
+                    name, version.suite, version.knownAnswer, &objects, &quarantine, &session, &scratch)
+                {
+                    handles[name] = proven
+                    continue
                 }
+                isWhole = false
+                log.error(
+                    "key version has no usable object on the token",
+                    metadata: ["key": "\(key.id)", "version": "\(version.number)"])
             }
         }
-        if keys.values.contains(where: { $0.versions.contains { $0.handles == nil } }) {
-            try requireCanary(&session, &scratch)
-        }
+        if !isWhole { try requireCanary(&session, &scratch) }
         for object in objects.rest {
             quarantine.append(
                 QuarantineRecord(objectID: object.objectID, label: object.label, reason: "no record speaks of it"))
@@ -64,8 +65,8 @@ extension TokenService {
         }
         let found = quarantine
         quarantined.store(found.count, ordering: .relaxed)
-        try stored { () throws(StoreError) in try store.setQuarantine(found, now: Clock.date()) }
-        return keys
+        try stored { () throws(StoreError) in try store.setQuarantine(found, now: time.now()) }
+        return handles
     }
 
     private func stored<R>(_ body: () throws(StoreError) -> R) throws(TokenFailure) -> R {
@@ -199,7 +200,9 @@ extension TokenService {
         // Another rotation may have made this very version since: then the object is that one's, and nothing is left to complete.
         let isNext = UInt64(before) + 1 == UInt64(intent.version)
         if isNext, let answer = try adopt(intent, objects, &session, &scratch) {
-            _ = try stored { () throws(StoreError) in try complete(intent, knownAnswer: answer) }
+            try ledger.alone { () throws(TokenFailure) in
+                _ = try stored { () throws(StoreError) in try complete(intent, nil, answer, isResumed: true) }
+            }
             log.notice("a change that was cut off has been completed", metadata: intent.metadata)
         } else {
             try stored { () throws(StoreError) in try store.fail(intent.operation) }

@@ -23,9 +23,6 @@ extension TokenService {
         }
     }
 
-    /// For how long the first answer to an operation id is kept: a day, as clients may count on.
-    static let operationMemory: UInt64 = 86_400_000
-
     /// Makes a change, or returns the answer that it had the first time. Call it inside `enter`.
     func perform(_ change: Change) throws(Refusal) -> KeyRecord {
         let outcome = try manage { (session, scratch) throws(Refusal) -> KeyRecord in
@@ -41,10 +38,7 @@ extension TokenService {
         return outcome
     }
 
-    private func refuse(_ error: StoreError) -> Refusal {
-        log.error("database", metadata: ["error": "\(error)"])
-        return Refusal(.storeUnavailable, retryAfter: 1_000)
-    }
+    private func refuse(_ error: StoreError) -> Refusal { ledger.refuse(error) }
 
     private func begin(_ change: Change) throws(Refusal) -> (Intent, isResumed: Bool) {
         let digest = SHA256.digest(change.body.span.bytes)
@@ -58,23 +52,22 @@ extension TokenService {
         }
         var intent = Intent(
             operation: change.operation, uid: change.uid, opcode: change.opcode, bodyDigest: digest,
-            key: RandomSource.identifier(), name: "", version: Limits.firstVersion, suite: .aesGCM, created: Clock.date(),
+            key: RandomSource.identifier(), name: "", version: Limits.firstVersion, suite: .aesGCM, created: time.now(),
             state: .open, reply: [])
         switch change.target {
         case .create(let name): intent.name = name
         case .rotate(let id):
             // Read under the lock: two rotations at once must not both think that they make the same version.
             guard let key = snapshots.current.keys[id] else { throw Refusal(.denied) }
-            guard change.opcode.entry.keyStates.contains(key.state) else {
-                throw Refusal(.keyState, "key \(id) is \(key.state.name): it cannot be rotated")
-            }
+            try key.stored.require(.rotate, at: intent.created, snapshots.current.settings, isEmergency: true)
             guard key.current.number < UInt32.max else { throw Refusal(.wrapLimit) }
             intent.key = id
             intent.version = key.current.number + 1
         }
-        let horizon = intent.created > TokenService.operationMemory ? intent.created - TokenService.operationMemory : 0
         let begun = intent
-        try mapping(refuse) { () throws(StoreError) in try store.begin(begun, forgetBefore: horizon) }
+        try mapping(refuse) { () throws(StoreError) in
+            try store.begin(begun, forgetBefore: KeyLedger.horizon(begun.created))
+        }
         return (intent, false)
     }
 
@@ -112,83 +105,46 @@ extension TokenService {
             }
         }
         // Should the commit fail, the object waits for the open intent to be settled.
-        let record = try mapping(refuse) { () throws(StoreError) in try complete(intent, knownAnswer: answer) }
-        publish(intent, record, handles, answer, isResumed: isResumed)
-        return record
+        return try ledger.alone { () throws(Refusal) in
+            let entry = try mapping(refuse) { () throws(StoreError) in
+                try complete(intent, handles, answer, isResumed: isResumed)
+            }
+            snapshots.update { $0.with(entry) }
+            return entry.record(at: intent.created)
+        }
     }
 
-    /// Writes the end of a change: the version, the key and the answer, all or nothing.
-    func complete(_ intent: Intent, knownAnswer: KnownAnswer) throws(StoreError) -> KeyRecord {
-        var key = StoredKey(
-            id: intent.key, name: intent.name, state: .active, created: intent.created, version: intent.version)
-        if intent.version > Limits.firstVersion {
-            guard let stored = try store.key(intent.key) else { throw .corrupt("key \(intent.key) has no row") }
-            key = stored
-            key.version = intent.version
-        }
+    /// Writes the end of a change: the version, the key and the answer, all or nothing. Call it while nothing else changes.
+    func complete(
+        _ intent: Intent, _ handles: SuiteHandles?, _ knownAnswer: KnownAnswer, isResumed: Bool
+    ) throws(StoreError) -> KeyEntry {
         let version = StoredVersion(
             key: intent.key, version: intent.version, suite: intent.suite, created: intent.created, knownAnswer: knownAnswer,
             wrapsReserved: WrapBudget.block)
-        let record = KeyRecord(
-            id: key.id, name: key.name, state: key.state, created: key.created, version: key.version,
-            versionCreated: version.created, suite: version.suite)
-        try store.commit(intent, key: key, version: version, reply: TokenService.body(record))
-        return record
-    }
-
-    private static func body(_ record: KeyRecord) -> [UInt8] {
-        // A record's fields: 64 bytes of numbers and headers, and a name of at most 90 scalars.
-        [UInt8](unsafeUninitializedCapacity: 128 + Limits.maximumName * 4) { storage, count in
-            var writer = BodyWriter(UnsafeMutableRawBufferPointer(storage))
-            record.encode(to: &writer, source: RawSpan())
-            count = writer.count
-        }
-    }
-
-    private func publish(
-        _ intent: Intent, _ record: KeyRecord, _ handles: SuiteHandles, _ answer: KnownAnswer, isResumed: Bool
-    ) {
         // The known answer is the first encryption. How many an earlier attempt has made nobody knows, so its block counts as used.
-        let counter =
-            isResumed ? WrapCounter(reserved: WrapBudget.block) : WrapCounter(used: 1, reserved: WrapBudget.block)
-        let entry = VersionEntry(
-            number: intent.version, suite: intent.suite, created: intent.created, knownAnswer: answer, counter: counter,
-            handles: handles)
-        snapshots.update { snapshot in
-            var key =
-                snapshot.keys[record.id]
-                ?? KeyEntry(id: record.id, name: record.name, state: record.state, created: record.created, versions: [])
-            key.versions.append(entry)
-            return snapshot.with(key)
+        let counter = isResumed ? WrapCounter(reserved: WrapBudget.block) : WrapCounter(used: 1, reserved: WrapBudget.block)
+        var entry: KeyEntry
+        var before: StoredKey?
+        if intent.version == Limits.firstVersion {
+            entry = KeyEntry(
+                StoredKey(id: intent.key, name: intent.name, state: .active, created: intent.created, version: intent.version),
+                versions: [])
+        } else {
+            guard let stored = try store.key(intent.key) else { throw .corrupt("key \(intent.key) has no row") }
+            before = stored
+            entry = snapshots.current.keys[intent.key] ?? KeyEntry(stored, versions: [])
+            entry.stored = stored
+            entry.stored.version = intent.version
+            entry.stored.rotated = intent.created
+            entry.stored.updated = intent.created
+            entry.stored.revision += 1
         }
-    }
-
-    /// All keys as stored, without handles yet. Counters of versions that this process knows go on counting.
-    func loadKeys() throws(TokenFailure) -> [KeyID: KeyEntry] {
-        let before = snapshots.current
-        let (stored, versions) = try mapping({ (error: StoreError) in TokenFailure(error) }) {
-            () throws(StoreError) in (try store.keys(), try store.versions())
+        entry.versions.append(VersionEntry(version, counter: counter, handles: handles))
+        let reply: [UInt8]
+        do throws(Refusal) { reply = try KeyLedger.encoded(entry.record(at: intent.created)) } catch {
+            throw .corrupt(error.message)
         }
-        var keys: [KeyID: KeyEntry] = [:]
-        for key in stored {
-            keys[key.id] = KeyEntry(id: key.id, name: key.name, state: key.state, created: key.created, versions: [])
-        }
-        for version in versions {
-            let counter =
-                before.keys[version.key]?.version(version.version)?.counter ?? WrapCounter(reserved: version.wrapsReserved)
-            keys[version.key]?.versions.append(
-                VersionEntry(
-                    number: version.version, suite: version.suite, created: version.created, knownAnswer: version.knownAnswer,
-                    counter: counter, handles: nil))
-        }
-        for key in stored {
-            let numbers = keys[key.id]?.versions.map(\.number) ?? []
-            let isWhole = numbers.enumerated().allSatisfy { Int(Limits.firstVersion) + $0.offset == Int($0.element) }
-            guard isWhole, !numbers.isEmpty, numbers.last == key.version else {
-                throw .needsOperator(
-                    "the database is damaged: key \(key.id) has \(numbers.count) versions, not those from 1 to \(key.version)")
-            }
-        }
-        return keys
+        try store.commit(intent, key: entry.stored, from: before, version: version, reply: reply, note: nil)
+        return entry
     }
 }

@@ -52,6 +52,8 @@ package final class TokenService: Sendable {
     let files: TokenFiles?
     let factory: ObjectFactory
     let snapshots: SnapshotBox
+    let time: TimeSource
+    let ledger: KeyLedger
     let gate = SharedGate()
     let management: Mutex<Management>
     let retained = Mutex<RetainedPIN?>(nil)
@@ -93,10 +95,12 @@ package final class TokenService: Sendable {
 
     /// Loads what does not need the token to answer: the instance's record, the module, the lock on the token's storage.
     ///
-    /// - Parameter whenStuck: called when a call into the module does not return and so nothing can be re-initialised; the process
-    ///   is to end with a status that has it restarted.
+    /// - Parameters:
+    ///   - time: where dates come from.
+    ///   - whenStuck: called when a call into the module does not return and so nothing can be re-initialised; the process is to end
+    ///     with a status that has it restarted.
     package init(
-        configuration: Configuration, store: Store, snapshots: SnapshotBox, log: Logger,
+        configuration: Configuration, store: Store, snapshots: SnapshotBox, log: Logger, time: TimeSource = .system,
         whenStuck: @escaping @Sendable (String) -> Void
     ) throws(SetUpError) {
         let uri = try mapping(SetUpError.module) { () throws(CryptokiError) in try TokenURI(configuration.token.uri) }
@@ -120,6 +124,8 @@ package final class TokenService: Sendable {
         self.configuration = configuration
         self.store = store
         self.snapshots = snapshots
+        self.time = time
+        ledger = KeyLedger(store: store, snapshots: snapshots, time: time, log: log)
         self.log = log
         self.uri = uri
         self.module = module
