@@ -171,6 +171,10 @@ package struct TokenInit: ~Copyable {
         guard let (slot, info) = free else {
             throw .token("there is no token labelled '\(label)' and none that is not initialised yet")
         }
+        guard !access.configuration.quirks.startsWithEmptyOfficerPIN else {
+            try setFirstUserPIN()
+            return
+        }
         let pin = try securityOfficerPIN(info)
         try explain(AdminError.cryptoki) { () throws(CryptokiError) in
             try module.initializeToken(slot, soPIN: pin.bytes, label: label)
@@ -199,6 +203,24 @@ package struct TokenInit: ~Copyable {
             try session.logout()
         }
         try syncFiles()
+        note("set the user PIN")
+    }
+
+    /// Sets the user PIN of a token that counts as initialised from then on, by the empty PIN of its security officer.
+    private mutating func setFirstUserPIN() throws(AdminError) {
+        let uri = access.uri
+        let module = access.module
+        let found = try explain(AdminError.cryptoki) { () throws(CryptokiError) -> (SlotID, TokenInfo) in
+            let slot = try uri.select(in: module)
+            return (slot, try module.tokenInfo(slot))
+        }
+        let userPIN = try userPIN(found.1, mayGenerate: true)
+        try explain(AdminError.cryptoki) { () throws(CryptokiError) in
+            var session = try module.openSession(found.0, readWrite: true)
+            try session.login(.securityOfficer, pin: RawSpan())
+            try session.initializePIN(userPIN.bytes)
+            try session.logout()
+        }
         note("set the user PIN")
     }
 
@@ -253,16 +275,21 @@ package struct TokenInit: ~Copyable {
     private mutating func makeInstanceKeys(
         _ instance: InstanceRecord, _ store: Store, _ session: inout Session
     ) throws(AdminError) {
-        let factory = ObjectFactory(instance: instance.id, files: access.files)
+        let factory = ObjectFactory(instance: instance.id, files: access.files, quirks: access.configuration.quirks)
         let known = try explain(AdminError.store) { () throws(StoreError) in try store.instanceKeys().map(\.role) }
         let memory = { (_: SecureMemoryError) in AdminError.setUp("memory cannot be locked: raise RLIMIT_MEMLOCK (ulimit -l)") }
         var scratch = try explain(memory) { () throws(SecureMemoryError) in try CipherScratch() }
+        let module = access.module
+        let suite = try explain(AdminError.cryptoki) { () throws(CryptokiError) in
+            try SuiteChoice(mechanisms: module.mechanisms(try session.info().slot)).forInstanceKeys
+        }
+        guard let suite else { throw .token("the token has neither AES-GCM nor AES-CBC with HMAC: no instance can live on it") }
         for role in KeyRole.instanceRoles where !known.contains(role) {
             let (version, answer) = try explain(AdminError.object) { () throws(ObjectFailure) -> (UInt32, KnownAnswer) in
                 var version = Limits.firstVersion
                 while true {
                     let name = ObjectName(instance: instance.id, version: version, role: role)
-                    if let answer = try factory.findOrMake(name, .aesGCM, session: &session, scratch: &scratch) {
+                    if let answer = try factory.findOrMake(name, suite, session: &session, scratch: &scratch) {
                         return (version, answer)
                     }
                     // What a killed run left half-made is not destroyed, but left under its version for the daemon to quarantine.
@@ -271,7 +298,8 @@ package struct TokenInit: ~Copyable {
             }
             try explain(AdminError.store) { () throws(StoreError) in
                 try store.insertInstanceKey(
-                    InstanceKeyRecord(role: role, version: version, created: Clock.date(), knownAnswer: answer))
+                    InstanceKeyRecord(
+                        role: role, version: version, suite: suite, created: Clock.date(), knownAnswer: answer))
             }
             note("made the instance key '\(role.name)'")
         }

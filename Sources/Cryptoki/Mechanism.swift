@@ -18,6 +18,8 @@ public enum Mechanism: ~Escapable, Sendable {
     case ecdsa
     /// CKM_ECDSA_SHA256; the signature is r || s.
     case ecdsaSHA256
+    /// CKM_RSA_PKCS: RSASSA-PKCS1-v1_5 over a DigestInfo that the caller made.
+    case rsaPKCS
     /// CKM_SHA256_RSA_PKCS: RSASSA-PKCS1-v1_5 with SHA-256.
     case rsaPKCSSHA256
     /// CKM_RSA_PKCS_OAEP with MGF1 over the same digest and no label.
@@ -50,6 +52,7 @@ public enum Mechanism: ~Escapable, Sendable {
         case .hmacSHA256: .hmacSHA256
         case .ecdsa: .ecdsa
         case .ecdsaSHA256: .ecdsaSHA256
+        case .rsaPKCS: .rsaPKCS
         case .rsaPKCSSHA256: .rsaPKCSSHA256
         case .rsaOAEP: .rsaOAEP
         case .aesKeyGeneration: .aesKeyGeneration
@@ -65,7 +68,7 @@ public enum Mechanism: ~Escapable, Sendable {
         switch self {
         case .aesGCM(iv: _, additionalData: _, let tagBits): count + (tagBits + 7) / 8
         case .aesCBC: count
-        case .aesKeyWrap, .hmacSHA256, .ecdsa, .ecdsaSHA256, .rsaPKCSSHA256, .rsaOAEP, .aesKeyGeneration,
+        case .aesKeyWrap, .hmacSHA256, .ecdsa, .ecdsaSHA256, .rsaPKCS, .rsaPKCSSHA256, .rsaOAEP, .aesKeyGeneration,
             .genericSecretKeyGeneration, .rsaKeyPairGeneration, .ecKeyPairGeneration, .other:
             0
         }
@@ -103,7 +106,8 @@ public enum Mechanism: ~Escapable, Sendable {
             return iv.withUnsafeBytes { call(body, UnsafeMutableRawBufferPointer(mutating: $0)) }
         case .other(_, let parameter):
             return parameter.withUnsafeBytes { call(body, UnsafeMutableRawBufferPointer(mutating: $0)) }
-        case .aesKeyWrap, .hmacSHA256, .ecdsa, .ecdsaSHA256, .rsaPKCSSHA256, .aesKeyGeneration, .genericSecretKeyGeneration,
+        case .aesKeyWrap, .hmacSHA256, .ecdsa, .ecdsaSHA256, .rsaPKCS, .rsaPKCSSHA256, .aesKeyGeneration,
+            .genericSecretKeyGeneration,
             .rsaKeyPairGeneration, .ecKeyPairGeneration:
             return call(body, UnsafeMutableRawBufferPointer(start: nil, count: 0))
         }

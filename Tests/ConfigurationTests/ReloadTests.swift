@@ -5,11 +5,18 @@ import Testing
 @Suite struct ReloadTests {
     /// For every key a value that is not its default, and whether a running daemon takes it over.
     private static let changes: [(key: String, value: String, reloads: Bool)] = [
-        ("state-directory", "\"/x\"", false), ("module.path", "\"/x\"", false), ("module.initialize-arguments", "\"x\"", false),
+        ("state-directory", "\"/x\"", false), ("profile", "\"x\"", false), ("module.path", "\"/x\"", false),
+        ("module.initialize-arguments", "\"x\"", false),
         ("module.environment", "{ A = \"x\" }", false), ("module.storage-path", "\"/x\"", false),
         ("module.storage-format", "\"softhsm2-file\"", false), ("module.software-token", "true", false),
-        ("token.uri", "\"pkcs11:token=other\"", false), ("token.pin-file", "\"/x\"", false),
+        ("token.uri", "\"pkcs11:token=other\"", false), ("token.suite", "\"aes-gcm\"", false),
+        ("token.pin-file", "\"/x\"", false),
         ("token.pin-credential", "\"x\"", false),
+        ("quirks.keeps-copyable", "false", false), ("quirks.keeps-destroyable", "false", false),
+        ("quirks.keeps-modifiable", "false", false), ("quirks.keeps-allowed-mechanisms", "false", false),
+        ("quirks.keeps-local", "false", false), ("quirks.audit-key", "\"rsa-3072\"", false),
+        ("quirks.key-wrap-limit", "256", false), ("quirks.holds-private-data", "false", false),
+        ("quirks.empty-so-pin", "true", false),
         ("socket.path", "\"/x\"", false), ("socket.group", "\"x\"", false), ("socket.backlog", "1", false),
         ("socket.max-connections", "1", true), ("unlock.group", "\"x\"", false), ("workers.count", "1", false),
         ("workers.queue", "1", true), ("requests.default-deadline-ms", "1", true), ("requests.max-deadline-ms", "60001", true),
@@ -21,7 +28,9 @@ import Testing
         for change in Self.changes {
             let path = change.key == "module.storage-format" ? "module.storage-path = \"/y\"\n" : ""
             let old = try parsed(path + minimal)
-            let new = try parsed(path + file(change.key, change.value))
+            let new = try Configuration.parse(Array((path + file(change.key, change.value)).utf8), file: "c.toml") { _ in
+                ("p.toml", [])
+            }
             let difference = new.reloadDifference(from: old)
             #expect(difference.effective == (change.reloads ? [change.key] : []))
             #expect(difference.needsRestart == (change.reloads ? [] : [change.key]))

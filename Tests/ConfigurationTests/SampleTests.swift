@@ -24,13 +24,13 @@ import Testing
         // Settings that are off are written "#key = value"; prose has a blank after the '#'.
         let offered = try sample().split(separator: "\n").map { $0.hasPrefix("#") && !$0.hasPrefix("# ") ? $0.dropFirst() : $0 }
         let text = offered.filter { !$0.hasPrefix("pin-credential") }.joined(separator: "\n")
-        let configuration = try parsed(text)
+        let configuration = try Configuration.parse(Array(text.utf8), file: "c.toml") { _ in ("p.toml", []) }
         let difference = configuration.reloadDifference(from: try parsed(minimal))
         #expect(difference.effective.isEmpty, "a default of the sample is not the code's")
         #expect(
             difference.needsRestart == [
-                "module.path", "module.initialize-arguments", "module.environment", "module.storage-path",
-                "module.storage-format",
+                "profile", "module.path", "module.initialize-arguments", "module.environment", "module.storage-path",
+                "module.storage-format", "token.suite",
                 "token.pin-file", "socket.group", "unlock.group",
             ])
     }
@@ -58,6 +58,7 @@ import Testing
     @Test(arguments: [
         ("backlog", ConfigurationLimits.backlog), ("max-connections", ConfigurationLimits.connections),
         ("count", ConfigurationLimits.workers), ("queue", ConfigurationLimits.queue),
+        ("key-wrap-limit", ConfigurationLimits.keyWrap),
         ("idle-frame-timeout-ms", ConfigurationLimits.idleFrame), ("max-deadline-ms", ConfigurationLimits.deadline),
     ])
     func rangesAreTheCodes(key: String, range: ClosedRange<Int>) throws {

@@ -36,7 +36,8 @@ import Testing
 
     @Test(arguments: [KeyRole.cipher, .vault, .canary, .mac, .authentication])
     func everySingleFlagCounts(role: KeyRole) throws {
-        let template = ObjectTemplate(ObjectTemplateTests.name(role), suite: .aesGCM, instance: ObjectTemplateTests.instance)
+        let template = ObjectTemplate(
+            ObjectTemplateTests.name(role), suite: .aesGCM, instance: ObjectTemplateTests.instance, quirks: TokenQuirks())
         let unchanged = try difference(template) { $0 }
         #expect(unchanged == nil)
         var changed = 0
@@ -52,7 +53,7 @@ import Testing
 
     @Test func everythingElseCounts() throws {
         let name = ObjectTemplateTests.name(.cipher)
-        let template = ObjectTemplate(name, suite: .aesGCM, instance: ObjectTemplateTests.instance)
+        let template = ObjectTemplate(name, suite: .aesGCM, instance: ObjectTemplateTests.instance, quirks: TokenQuirks())
         let changes: [(AttributeType, Attribute?, String)] = [
             (.id, .id(ObjectTemplateTests.name(.cipher).objectID), "CKA_ID differs"),
             (.id, .id(name.objectID + [0]), "CKA_ID differs"), (.id, .id([]), "CKA_ID differs"),
@@ -70,7 +71,8 @@ import Testing
 
     /// A key that was put there instead of made there has been known outside.
     @Test func anImportedKeyIsNotAGeneratedOne() throws {
-        let template = ObjectTemplate(ObjectTemplateTests.name(.cipher), suite: .aesGCM, instance: ObjectTemplateTests.instance)
+        let template = ObjectTemplate(
+            ObjectTemplateTests.name(.cipher), suite: .aesGCM, instance: ObjectTemplateTests.instance, quirks: TokenQuirks())
         let attributes = template.secretKey.filter { $0.type != .valueLength }
         let found = try SoftToken.shared().withObjects {
             try difference(template, madeWith: attributes, value: SuiteGCMTests.secret)
@@ -80,7 +82,8 @@ import Testing
 
     @Test func modifiableStandsLastAndNothingIsLeftToDefaults() {
         for role in KeyRole.allCases {
-            let template = ObjectTemplate(ObjectTemplateTests.name(role), suite: .aesGCM, instance: ObjectTemplateTests.instance)
+            let template = ObjectTemplate(
+                ObjectTemplateTests.name(role), suite: .aesGCM, instance: ObjectTemplateTests.instance, quirks: TokenQuirks())
             for attributes in [template.secretKey, template.privateKey, template.publicKey] {
                 #expect(attributes.last == .bool(.modifiable, false))
                 #expect(Set(attributes.map(\.type)).count == attributes.count)
@@ -109,7 +112,7 @@ private struct Workbench: ~Copyable {
 
     static func make(_ files: TokenFiles?) throws -> Workbench {
         let session = try SoftToken.shared().openSession()
-        let factory = ObjectFactory(instance: ObjectTemplateTests.instance, files: files)
+        let factory = ObjectFactory(instance: ObjectTemplateTests.instance, files: files, quirks: TokenQuirks())
         return Workbench(factory, session, try CipherScratch())
     }
 

@@ -52,7 +52,7 @@ import Testing
         let instance = InstanceRecord(
             id: InstanceID(high: 3, low: 4), created: 7, tokenLabel: "l", tokenManufacturer: "m", tokenModel: "o",
             tokenSerial: "s\"'", isComplete: false)
-        let canary = InstanceKeyRecord(role: .canary, version: 1, created: 8, knownAnswer: StoreTests.answer)
+        let canary = InstanceKeyRecord(role: .canary, version: 1, suite: .aesGCM, created: 8, knownAnswer: StoreTests.answer)
         let (key, version) = StoreTests.stored(1)
         let intent = StoreTests.intent(1)
         do {

@@ -4,8 +4,14 @@ extension Configuration {
     /// Reads the file at `path`.
     ///
     /// Throws unless it is a regular file of root or of the daemon's user that nobody else can write, is at most
-    /// ``ConfigurationLimits/fileBytes`` long and is right in every key; see ``ConfigurationError``.
+    /// ``ConfigurationLimits/fileBytes`` long and is right in every key; see ``ConfigurationError``. The same holds for the token
+    /// profile that it names.
     package static func load(path: String) throws(ConfigurationError) -> Configuration {
+        try parse(try content(path), file: path, profiles: profileSource(besides: path))
+    }
+
+    /// The content of a file that only root or this user can have written.
+    static func content(_ path: String) throws(ConfigurationError) -> [UInt8] {
         // O_NONBLOCK: opening a pipe must fail below, not wait for a writer.
         let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard file >= 0 else {
@@ -19,7 +25,7 @@ extension Configuration {
         guard status.st_uid == 0 || status.st_uid == geteuid(), status.st_mode & (S_IWGRP | S_IWOTH) == 0 else {
             throw .writableByOthers(path: path)
         }
-        return try parse(try contents(of: file, path: path), file: path)
+        return try contents(of: file, path: path)
     }
 
     private static func contents(of file: Int32, path: String) throws(ConfigurationError) -> [UInt8] {

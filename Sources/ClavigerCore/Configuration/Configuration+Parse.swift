@@ -5,19 +5,18 @@ extension Configuration {
     ///
     /// Throws ``ConfigurationError/invalid(_:)`` with every problem, or ``ConfigurationError/tooLarge(path:)``. TOML that does not
     /// parse gives one problem: what follows the first syntax error cannot be trusted.
-    package static func parse(_ bytes: [UInt8], file: String) throws(ConfigurationError) -> Configuration {
-        guard bytes.count <= ConfigurationLimits.fileBytes else { throw .tooLarge(path: file) }
-        let entries: [TOMLEntry]
-        do {
-            entries = try TOMLDocument.parse(bytes)
-        } catch {
-            let message = "column \(error.column): \(error.message)"
-            throw .invalid([ConfigurationProblem(file: file, line: error.line, message: message)])
-        }
+    ///
+    /// - Parameter profiles: finds the profile of a name; without it a file that names one is refused.
+    package static func parse(
+        _ bytes: [UInt8], file: String, profiles: ProfileSource? = nil
+    ) throws(ConfigurationError) -> Configuration {
+        let entries = try entries(of: bytes, file: file)
         var reader = ConfigurationReader(entries: entries, file: file)
         var configuration = Configuration()
+        try configuration.readProfile(&reader, profiles)
         configuration.stateDirectory = reader.absolutePath("state-directory")?.value ?? configuration.stateDirectory
         configuration.module.read(&reader)
+        configuration.quirks.read(&reader)
         configuration.token.read(&reader)
         configuration.socket.read(&reader)
         configuration.unlock.read(&reader)
@@ -31,18 +30,22 @@ extension Configuration {
 }
 
 extension Configuration.Module {
-    fileprivate mutating func read(_ reader: inout ConfigurationReader) {
+    /// - Parameter isProfile: whether a profile is read, which knows how a token stores its files and not where.
+    mutating func read(_ reader: inout ConfigurationReader, isProfile: Bool = false) {
         reader.table("module")
-        path = reader.absolutePath("module.path")?.value
-        initializeArguments = reader.string("module.initialize-arguments", maximum: ConfigurationLimits.textBytes)?.value
-        storagePath = reader.absolutePath("module.storage-path")?.value
+        path = reader.absolutePath("module.path")?.value ?? path
+        let arguments = reader.string("module.initialize-arguments", maximum: ConfigurationLimits.textBytes)
+        initializeArguments = arguments?.value ?? initializeArguments
+        storagePath = reader.absolutePath("module.storage-path")?.value ?? storagePath
         let format = reader.choice("module.storage-format", of: Configuration.StorageFormat.self)
-        if let format, reader.line("module.storage-path") == nil {
+        storageFormat = format?.value ?? storageFormat
+        if let format, !isProfile, reader.line("module.storage-path") == nil {
             reader.problem(format.line, "module.storage-format says how to read module.storage-path, which is missing")
         }
-        storageFormat = format?.value
         softwareToken = reader.boolean("module.software-token")?.value ?? softwareToken
-        environment = Configuration.EnvironmentVariable.read(&reader)
+        let variables = Configuration.EnvironmentVariable.read(&reader)
+        let names = Set(variables.map(\.name))
+        environment = (environment.filter { !names.contains($0.name) } + variables).sorted { $0.name < $1.name }
     }
 }
 
@@ -85,6 +88,7 @@ extension Configuration.Token {
             reader.problem(
                 reader.line("token"), "token.uri is missing: the PKCS#11 URI of the token, such as \"pkcs11:token=claviger\"")
         }
+        suite = Configuration.Token.readSuite(&reader) ?? suite
         let file = reader.absolutePath("token.pin-file")
         let credential = reader.string("token.pin-credential", maximum: ConfigurationLimits.nameBytes)
         if let credential, credential.value.contains("/") || credential.value == "." || credential.value == ".." {

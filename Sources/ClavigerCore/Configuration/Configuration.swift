@@ -1,3 +1,5 @@
+import ClavigerWire
+
 /// The daemon's settings, read once from its file and immutable from then on.
 ///
 /// A value made by ``load(path:)`` or ``parse(_:file:)`` is complete and within every bound: nobody checks again. What depends on the
@@ -12,8 +14,12 @@ package struct Configuration: Sendable, Equatable {
 
     /// Key `state-directory`: the database, its lock and its snapshots live there.
     package internal(set) var stateDirectory = Configuration.defaultStateDirectory
+    /// Key `profile`: the token profile whose settings stand under those of the file; nil for none.
+    package internal(set) var profile: String?
     /// Table `[module]`.
     package internal(set) var module = Module()
+    /// Table `[quirks]`: what the token does not do as others do.
+    package internal(set) var quirks = TokenQuirks()
     /// Table `[token]`.
     package internal(set) var token = Token()
     /// Table `[socket]`.
@@ -61,6 +67,8 @@ package struct Configuration: Sendable, Equatable {
     package struct Token: Sendable, Equatable {
         /// `uri`: the PKCS#11 URI (RFC 7512) of the token, without a PIN. Never empty in a loaded configuration.
         package internal(set) var uri = ""
+        /// `suite`: of new keys that name none; nil takes the best that the token has.
+        package internal(set) var suite: Suite?
         /// Where the PIN comes from; nil when an operator gives it (`claviger unlock`).
         package internal(set) var pin: PINSource?
     }

@@ -38,6 +38,8 @@ package enum ConfigurationError: Error, Sendable, Equatable, CustomStringConvert
     case tooLarge(path: String)
     /// The file was read and is wrong: every problem of it, from top to bottom.
     case invalid([ConfigurationProblem])
+    /// There is no token profile of this name in any of the places.
+    case noProfile(name: String, places: [String])
     /// An environment variable of the module could not be set; `code` is errno.
     case environment(name: String, code: Int32)
 
@@ -51,6 +53,7 @@ package enum ConfigurationError: Error, Sendable, Equatable, CustomStringConvert
             "\(path): must belong to root or the daemon's user and be writable by its owner alone (chmod go-w): it names code to load"
         case .tooLarge(let path): "\(path): larger than \(ConfigurationLimits.fileBytes) bytes"
         case .invalid(let problems): problems.map(\.description).joined(separator: "\n")
+        case .noProfile(let name, let places): "there is no token profile '\(name)': looked for \(places.joined(separator: ", "))"
         case .environment(let name, let code): "module.environment.\(name): cannot be set: \(String(cString: strerror(code)))"
         }
     }

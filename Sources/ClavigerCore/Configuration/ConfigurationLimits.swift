@@ -26,6 +26,8 @@ package enum ConfigurationLimits {
     package static let deadline = 1...3_600_000
     /// Milliseconds that a half-sent frame or an unread reply may hold its memory.
     package static let idleFrame = 100...600_000
+    /// Bytes that a token wraps at most by AES key wrap: from the least DEK to the greatest plaintext.
+    package static let keyWrap = 16...4_096
     /// Problems listed one by one: past it only their number is told, so that a file of another kind does not flood the log.
     package static let listedProblems = 1000
 }

@@ -42,12 +42,15 @@ package struct KnownAnswer: Equatable, Sendable {
 package struct InstanceKeyRecord: Equatable, Sendable {
     package var role: KeyRole
     package var version: UInt32
+    /// Of what encrypts.
+    package var suite: Suite
     package var created: UInt64
     package var knownAnswer: KnownAnswer
 
-    package init(role: KeyRole, version: UInt32, created: UInt64, knownAnswer: KnownAnswer) {
+    package init(role: KeyRole, version: UInt32, suite: Suite, created: UInt64, knownAnswer: KnownAnswer) {
         self.role = role
         self.version = version
+        self.suite = suite
         self.created = created
         self.knownAnswer = knownAnswer
     }

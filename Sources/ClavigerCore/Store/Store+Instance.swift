@@ -43,14 +43,17 @@ extension Store {
         try withConnection { connection throws(StoreError) in
             var records: [InstanceKeyRecord] = []
             try connection.run(
-                "SELECT role, version, created_ms, known_answer, known_answer_digest FROM instance_key ORDER BY role, version"
+                "SELECT role, version, created_ms, known_answer, known_answer_digest, suite FROM instance_key ORDER BY role, version"
             ) { row throws(StoreError) in
                 guard let role = KeyRole(rawValue: UInt8(truncatingIfNeeded: row.integer(0))) else {
                     throw .corrupt("an instance key has role \(row.integer(0))")
                 }
+                guard let suite = Suite(rawValue: UInt8(truncatingIfNeeded: row.integer(5))) else {
+                    throw .corrupt("an instance key has suite \(row.integer(5))")
+                }
                 records.append(
                     InstanceKeyRecord(
-                        role: role, version: UInt32(truncatingIfNeeded: row.integer(1)),
+                        role: role, version: UInt32(truncatingIfNeeded: row.integer(1)), suite: suite,
                         created: UInt64(bitPattern: row.integer(2)),
                         knownAnswer: KnownAnswer(ciphertext: row.blob(3), digest: row.blob(4))))
             }
@@ -63,12 +66,14 @@ extension Store {
         _ = try transaction { connection throws(StoreError) in
             try connection.run(
                 """
-                INSERT INTO instance_key (role, version, created_ms, known_answer, known_answer_digest) VALUES (?, ?, ?, ?, ?)
+                INSERT INTO instance_key (role, version, created_ms, known_answer, known_answer_digest, suite)
+                VALUES (?, ?, ?, ?, ?, ?)
                 """,
                 [
                     .integer(Int64(record.role.rawValue)), .integer(Int64(record.version)),
                     .integer(Int64(bitPattern: record.created)),
                     .blob(record.knownAnswer.ciphertext), .blob(record.knownAnswer.digest),
+                    .integer(Int64(record.suite.rawValue)),
                 ])
         }
     }

@@ -27,17 +27,25 @@ package struct ObjectFactory: Sendable {
     package let instance: InstanceID
     /// The token's files, where it keeps such.
     package let files: TokenFiles?
+    /// What the token does not do as others do.
+    package let quirks: TokenQuirks
 
-    package init(instance: InstanceID, files: TokenFiles?) {
+    package init(instance: InstanceID, files: TokenFiles?, quirks: TokenQuirks) {
         self.instance = instance
         self.files = files
+        self.quirks = quirks
+    }
+
+    /// What an object of this name must be like.
+    package func template(_ name: ObjectName, _ suite: Suite) -> ObjectTemplate {
+        ObjectTemplate(name, suite: suite, instance: instance, quirks: quirks)
     }
 
     /// Makes an object: generated in the token, read back attribute for attribute, durable in its file.
     ///
     /// - Returns: its handle, of the private key for a pair.
     package func make(_ name: ObjectName, _ suite: Suite, session: inout Session) throws(ObjectFailure) -> ObjectHandle {
-        let template = ObjectTemplate(name, suite: suite, instance: instance)
+        let template = self.template(name, suite)
         let before = try objectFiles()
         let (handle, companion) = try generate(template, session: &session)
         do throws(ObjectFailure) {
@@ -86,7 +94,7 @@ package struct ObjectFactory: Sendable {
     package func existing(
         _ name: ObjectName, _ suite: Suite, isFromDisk: Bool, session: inout Session
     ) throws(ObjectFailure) -> ObjectHandle? {
-        let template = ObjectTemplate(name, suite: suite, instance: instance)
+        let template = self.template(name, suite)
         let found = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
             try session.findObjects(
                 matching: [.objectClass(template.objectClass), .bool(.token, true), .id(name.objectID)], limit: 2)
@@ -98,7 +106,7 @@ package struct ObjectFactory: Sendable {
     /// Whether the public key of a pair is there; true for what is no pair. A creation that was killed may have left the private key
     /// alone, from which no token gives the public one.
     private func hasCompanion(_ name: ObjectName, _ suite: Suite, session: inout Session) throws(ObjectFailure) -> Bool {
-        guard ObjectTemplate(name, suite: suite, instance: instance).isPair else { return true }
+        guard template(name, suite).isPair else { return true }
         return try mapping(ObjectFailure.token) { () throws(CryptokiError) in
             let found = try session.findObjects(
                 matching: [.objectClass(.publicKey), .bool(.token, true), .id(name.objectID)], limit: 2)
@@ -121,7 +129,7 @@ package struct ObjectFactory: Sendable {
         _ name: ObjectName, _ suite: Suite, _ object: ObjectHandle, isFromDisk: Bool = true, session: inout Session
     ) throws(ObjectFailure) -> Bool {
         let difference = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
-            try ObjectTemplate(name, suite: suite, instance: instance).difference(of: object, session: &session)
+            try template(name, suite).difference(of: object, session: &session)
         }
         guard difference == nil else { return false }
         guard let files else { return true }
@@ -153,8 +161,13 @@ package struct ObjectFactory: Sendable {
     ) throws(ObjectFailure) -> (ObjectHandle, ObjectHandle?) {
         do throws(CryptokiError) {
             if template.isPair {
+                let mechanism: Mechanism =
+                    switch quirks.auditKey {
+                    case .ecP256: .ecKeyPairGeneration
+                    case .rsa3072: .rsaKeyPairGeneration
+                    }
                 let pair = try session.generateKeyPair(
-                    .ecKeyPairGeneration, publicKey: template.publicKey, privateKey: template.privateKey)
+                    mechanism, publicKey: template.publicKey, privateKey: template.privateKey)
                 return (pair.privateKey, pair.publicKey)
             }
             switch template.keyType {

@@ -13,10 +13,14 @@ package struct ObjectTemplate: Sendable {
     /// The one mechanism that the object may be used with.
     package let mechanism: MechanismType
     private let uses: Set<AttributeType>
+    private let quirks: TokenQuirks
 
-    /// - Parameter suite: of the key version that the object belongs to; it decides what a key that encrypts is made for.
-    package init(_ name: ObjectName, suite: Suite, instance: InstanceID) {
+    /// - Parameters:
+    ///   - suite: of the key version that the object belongs to; it decides what a key that encrypts is made for.
+    ///   - quirks: what the token does not keep.
+    package init(_ name: ObjectName, suite: Suite, instance: InstanceID, quirks: TokenQuirks) {
         self.name = name
+        self.quirks = quirks
         label = name.label(instance: instance)
         switch name.role {
         case .cipher, .canary, .vault:
@@ -27,7 +31,11 @@ package struct ObjectTemplate: Sendable {
             }
         case .authentication, .mac, .canaryAuthentication, .vaultAuthentication:
             (mechanism, uses) = (.hmacSHA256, [.sign, .verify])
-        case .audit: (mechanism, uses) = (.ecdsa, [.sign])
+        case .audit:
+            switch quirks.auditKey {
+            case .ecP256: (mechanism, uses) = (.ecdsa, [.sign])
+            case .rsa3072: (mechanism, uses) = (.rsaPKCS, [.sign])
+            }
         }
     }
 
@@ -47,7 +55,11 @@ package struct ObjectTemplate: Sendable {
         switch name.role {
         case .cipher, .canary, .vault: .aes
         case .authentication, .mac, .canaryAuthentication, .vaultAuthentication: .genericSecret
-        case .audit: .ec
+        case .audit:
+            switch quirks.auditKey {
+            case .ecP256: .ec
+            case .rsa3072: .rsa
+            }
         }
     }
 
@@ -70,11 +82,17 @@ package struct ObjectTemplate: Sendable {
 
     /// The template of a pair's public key: not private, since it is for everybody.
     package var publicKey: [Attribute] {
-        [.objectClass(.publicKey), .keyType(keyType), .bytes(.ecParameters, ObjectTemplate.p256)]
-            + identity(isPrivate: false)
+        let parameters: [Attribute] =
+            switch quirks.auditKey {
+            case .ecP256: [.bytes(.ecParameters, ObjectTemplate.p256)]
+            case .rsa3072: [.ulong(.modulusBits, 3_072), .bytes(.publicExponent, [1, 0, 1])]
+            }
+        return [.objectClass(.publicKey), .keyType(keyType)] + parameters + identity(isPrivate: false)
             + ObjectTemplate.publicKeyUses.map { .bool($0, $0 == .verify) }
-            + [.bool(.copyable, false), .bool(.destroyable, true), .bool(.modifiable, false)]
+            + kept([.bool(.copyable, false), .bool(.destroyable, true), .bool(.modifiable, false)])
     }
+
+    private func kept(_ attributes: [Attribute]) -> [Attribute] { attributes.filter { quirks.keeps($0.type) } }
 
     /// The DER form of the object identifier of P-256, 1.2.840.10045.3.1.7.
     private static let p256: [UInt8] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]
@@ -84,9 +102,9 @@ package struct ObjectTemplate: Sendable {
     }
 
     private var fences: [Attribute] {
-        [
+        kept([
             .allowedMechanisms([mechanism]), .bool(.copyable, false), .bool(.destroyable, true), .bool(.modifiable, false),
-        ]
+        ])
     }
 
     /// What the object must read back as. The last two are the token's own statement that the key was never anything else.
@@ -95,7 +113,7 @@ package struct ObjectTemplate: Sendable {
         return [
             (.token, true), (.private, true), (.sensitive, true), (.extractable, false), (.copyable, false),
             (.destroyable, true), (.modifiable, false), (.local, true), (.alwaysSensitive, true), (.neverExtractable, true),
-        ] + all.map { ($0, uses.contains($0)) }
+        ].filter { quirks.keeps($0.0) } + all.map { ($0, uses.contains($0)) }
     }
 
     /// Compares an object with what it must be.
@@ -115,8 +133,10 @@ package struct ObjectTemplate: Sendable {
                 return "CKA_VALUE_LEN is not \(ObjectTemplate.secretKeyLength)"
             }
         }
-        guard try session.mechanisms(.allowedMechanisms, of: object) == [mechanism] else {
-            return "CKA_ALLOWED_MECHANISMS differs"
+        if quirks.keeps(.allowedMechanisms) {
+            guard try session.mechanisms(.allowedMechanisms, of: object) == [mechanism] else {
+                return "CKA_ALLOWED_MECHANISMS differs"
+            }
         }
         return nil
     }

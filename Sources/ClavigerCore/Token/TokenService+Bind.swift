@@ -82,11 +82,11 @@ extension TokenService {
             let name = ObjectName(instance: instance.id, version: record.version, role: record.role)
             let isProven: Bool
             if record.knownAnswer == .absent {
-                let handle = try theOneAsOrdered(name, objects.take(name), &quarantine, &session)
+                let handle = try theOneAsOrdered(name, record.suite, objects.take(name), &quarantine, &session)
                 isProven = handle != nil
                 if record.role == .audit, let handle { try takeSigningKey(name, handle, &session) }
             } else {
-                let handles = try prove(name, .aesGCM, record.knownAnswer, &objects, &quarantine, &session, &scratch)
+                let handles = try prove(name, record.suite, record.knownAnswer, &objects, &quarantine, &session, &scratch)
                 isProven = handles != nil
                 if record.role == .canary, let handles {
                     live.withLock { $0?.canary = Canary(name: name, handles: handles, answer: record.knownAnswer) }
@@ -104,14 +104,14 @@ extension TokenService {
     /// The object of a key without a known answer when exactly one is as it was ordered; what a creation that was killed left beside
     /// it is quarantined.
     private func theOneAsOrdered(
-        _ name: ObjectName, _ found: [TokenObjects.Found], _ quarantine: inout [QuarantineRecord], _ session: inout Session
+        _ name: ObjectName, _ suite: Suite, _ found: [TokenObjects.Found], _ quarantine: inout [QuarantineRecord],
+        _ session: inout Session
     ) throws(TokenFailure) -> ObjectHandle? {
         var ordered: [ObjectHandle] = []
         for object in found {
             let difference: String?
             do throws(CryptokiError) {
-                difference = try ObjectTemplate(name, suite: .aesGCM, instance: instance.id)
-                    .difference(of: object.handle, session: &session)
+                difference = try factory.template(name, suite).difference(of: object.handle, session: &session)
             } catch {
                 if error.meansLost { throw .lost(error.description) }
                 difference = error.description

@@ -131,7 +131,7 @@ package final class TokenService: Sendable {
         self.module = module
         self.files = files
         instance = record
-        factory = ObjectFactory(instance: record.id, files: files)
+        factory = ObjectFactory(instance: record.id, files: files, quirks: configuration.quirks)
         status = Mutex(Status(state: .sealed, reason: "starting"))
     }
 

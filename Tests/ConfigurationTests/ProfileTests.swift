@@ -1,0 +1,107 @@
+import ClavigerWire
+import Testing
+
+@testable import ClavigerCore
+
+/// Token profiles stand under the configuration's own settings.
+@Suite struct ProfileTests {
+    private func parsed(_ text: String, profile: String) throws(ConfigurationError) -> Configuration {
+        try Configuration.parse(Array((text + "\ntoken.uri = \"pkcs11:token=x\"\n").utf8), file: "c.toml") { name in
+            ("/tokens/\(name).toml", Array(profile.utf8))
+        }
+    }
+
+    private static let full = """
+        [module]
+        path = "/lib/a.so"
+        initialize-arguments = "x=1"
+        storage-format = "softhsm2-file"
+        software-token = true
+        [module.environment]
+        A = "1"
+        B = "2"
+        [quirks]
+        keeps-copyable = false
+        keeps-destroyable = false
+        keeps-modifiable = false
+        keeps-allowed-mechanisms = false
+        keeps-local = false
+        audit-key = "rsa-3072"
+        key-wrap-limit = 256
+        holds-private-data = false
+        empty-so-pin = true
+        [token]
+        suite = "aes-cbc-hmac"
+        """
+
+    @Test func aProfileGivesItsSettings() throws {
+        let configuration = try parsed("profile = \"some\"", profile: Self.full)
+        #expect(configuration.profile == "some")
+        #expect(configuration.module.path == "/lib/a.so")
+        #expect(configuration.module.initializeArguments == "x=1")
+        #expect(configuration.module.softwareToken)
+        #expect(configuration.module.environment.map(\.name) == ["A", "B"])
+        #expect(configuration.token.suite == .aesCBCWithHMAC)
+        #expect(configuration.quirks.openAttributes == Set(TokenQuirks.OpenAttribute.allCases))
+        #expect(configuration.quirks.auditKey == .rsa3072)
+        #expect(configuration.quirks.keyWrapLimit == 256)
+        #expect(!configuration.quirks.holdsPrivateData && configuration.quirks.startsWithEmptyOfficerPIN)
+    }
+
+    @Test func theFilesOwnSettingsWin() throws {
+        let own = """
+            profile = "some"
+            module.path = "/lib/b.so"
+            module.software-token = false
+            module.environment.B = "3"
+            quirks.keeps-copyable = true
+            quirks.audit-key = "ec-p256"
+            quirks.key-wrap-limit = 4096
+            token.suite = "aes-kw-hmac"
+            """
+        let configuration = try parsed(own, profile: Self.full)
+        #expect(configuration.module.path == "/lib/b.so")
+        #expect(!configuration.module.softwareToken)
+        #expect(configuration.module.environment.map(\.value) == ["1", "3"])
+        #expect(configuration.token.suite == .aesKeyWrapWithHMAC)
+        #expect(!configuration.quirks.openAttributes.contains(.copyable))
+        #expect(configuration.quirks.openAttributes.count == TokenQuirks.OpenAttribute.allCases.count - 1)
+        #expect(configuration.quirks.auditKey == .ecP256)
+        #expect(configuration.quirks.keyWrapLimit == 4_096)
+    }
+
+    @Test func aProfileSaysNothingButWhatATokenIs() {
+        for line in [
+            "state-directory = \"/x\"", "token.uri = \"pkcs11:\"", "token.pin-file = \"/p\"", "profile = \"other\"",
+            "log.level = \"info\"",
+        ] {
+            let error = #expect(throws: ConfigurationError.self) { try parsed("profile = \"some\"", profile: line) }
+            #expect(error?.description.hasPrefix("/tokens/some.toml:1: unknown ") == true, "\(error as Any)")
+        }
+        let error = #expect(throws: ConfigurationError.self) {
+            try parsed("profile = \"some\"", profile: "[quirks]\nkey-wrap-limit = 15")
+        }
+        #expect(error?.description == "/tokens/some.toml:2: quirks.key-wrap-limit is 15; it must be from 16 to 4096")
+        #expect(throws: ConfigurationError.self) { try parsed("profile = \"some\"", profile: "[quirks]\nkey-wrap-limit = 4097") }
+    }
+
+    @Test(arguments: ["../x", ".x", "a/b", "a b", "ä"]) func namesThatAreNoneAreRefused(name: String) {
+        let error = #expect(throws: ConfigurationError.self) { try parsed("profile = \"\(name)\"", profile: "") }
+        #expect(error?.description.contains("c.toml:1: profile is the name of a token profile") == true)
+    }
+
+    @Test func profilesAreFoundBesideTheFileAndMustBelongToTheSameOwner() throws {
+        let directory = try TemporaryDirectory()
+        let path = try directory.write("c.toml", Array("profile = \"\(directory.file("p.toml"))\"\n\(minimal)".utf8))
+        #expect(throws: ConfigurationError.missing(path: directory.file("p.toml"))) { try Configuration.load(path: path) }
+        _ = try directory.write("p.toml", Array("[quirks]\nkey-wrap-limit = 64\n".utf8))
+        #expect(try Configuration.load(path: path).quirks.keyWrapLimit == 64)
+        _ = try directory.write("p.toml", Array("[quirks]\nkey-wrap-limit = 64\n".utf8), mode: 0o666)
+        #expect(throws: ConfigurationError.writableByOthers(path: directory.file("p.toml"))) {
+            try Configuration.load(path: path)
+        }
+        let named = try directory.write("d.toml", Array("profile = \"no-such-profile\"\n\(minimal)".utf8))
+        let error = #expect(throws: ConfigurationError.self) { try Configuration.load(path: named) }
+        #expect(error?.description.contains("\(directory.path)/tokens/no-such-profile.toml") == true)
+    }
+}
