@@ -62,8 +62,8 @@ public enum Limits {
     public static let maximumPage = 500
     /// Records of one page when the caller does not say.
     public static let defaultPage = 100
-    /// The greatest cursor of a list in bytes: room for the longest name, by which a list can be sorted, and a key's id.
-    public static let maximumCursor = 512
+    /// The greatest cursor of a list in bytes: room for a key's id and the longest name of a registered resource.
+    public static let maximumCursor = KeyID.byteCount + 4 * maximumResource
     /// The greatest deadline that a client may ask for, in milliseconds: an hour, so that sums of times cannot overflow.
     public static let maximumDeadline: UInt32 = 3_600_000
 

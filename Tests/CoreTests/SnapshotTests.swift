@@ -72,7 +72,8 @@ import Testing
         for number in UInt32(1)...3 { #expect(key.version(number)?.number == number) }
         for number in [0, 4, UInt32.max] { #expect(key.version(number) == nil) }
         #expect(key.current.number == 3)
-        #expect(key.record(at: 0).version == 3 && key.record(at: 0).versionCreated == 5 && key.record(at: 0).created == 1)
+        let record = key.record(at: 0, SettingValues())
+        #expect(record.version == 3 && record.versionCreated == 5 && record.created == 1)
     }
 
     /// A snapshot grown key by key is the one made of all keys at once, whatever the order.
@@ -130,21 +131,21 @@ import Testing
         for _ in 0..<Int.random(in: 0...120, using: &random) { add() }
         let atFirst = Set(keys.keys)
         var removed: Set<KeyID> = []
-        var seen: [KeyRecord] = []
-        var cursor: ListCursor?
+        var seen: [KeyEntry] = []
+        var cursor: QueryCursor?
         while true {
             let snapshot = Snapshot(epoch: 1, generation: 1, keys: keys)
-            let start = cursor.map { snapshot.firstIndex(after: $0) } ?? 0
             // The model: all keys after the cursor, by creation time and id.
             let model = keys.values.sorted { ($0.created, $0.id) < ($1.created, $1.id) }
-                .filter { key in cursor.map { (key.created, key.id) > ($0.created, $0.id) } ?? true }
-            #expect(Array(snapshot.order[start...]) == model.map(\.id))
-            let page = snapshot.order[start...].prefix(Int.random(in: 1...9, using: &random)).compactMap {
-                keys[$0]?.record(at: 0)
-            }
-            guard let last = page.last else { break }
-            seen += page
-            cursor = try ListCursor(ListCursor(last).bytes)
+                .filter { key in seen.last.map { (key.created, key.id) > ($0.created, $0.id) } ?? true }
+            let limit = Int.random(in: 1...9, using: &random)
+            let page = snapshot.page(KeyQuery(), by: .standard, after: cursor, limit: limit, at: 0) { _ in true }
+            #expect(page.keys.map(\.id) == model.prefix(limit).map(\.id))
+            #expect(page.hasMore == (model.count > limit))
+            guard let last = page.keys.last else { break }
+            seen += page.keys
+            let end = QueryCursor(QuerySort.standard.place(of: last.stored, at: 0))
+            cursor = try QueryCursor(end.bytes(for: .standard), for: .standard)
             for _ in 0..<Int.random(in: 0...3, using: &random) { add() }
             for id in keys.keys.filter({ $0.low % 11 == UInt64(seen.count % 11) }).prefix(2) {
                 keys[id] = nil

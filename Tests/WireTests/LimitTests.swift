@@ -97,7 +97,7 @@ import Testing
         for (value, isGood) in [(0, false), (1, true), (UInt32.max, true)] {
             add("versions before \(value)", KeyVersionsRequest.self, key + field(3, bigEndian(value)), isGood)
         }
-        for (count, isGood) in [(0, false), (1, true), (512, true), (513, false)] {
+        for (count, isGood) in [(0, false), (1, true), (4_016, true), (4_017, false)] {
             add("a cursor of \(count) bytes", KeyListRequest.self, field(2, [UInt8](repeating: 1, count: count)), isGood)
         }
         let item = opening([field(1, [])])

@@ -40,3 +40,8 @@ package struct Caller: Sendable, Equatable {
         return false
     }
 }
+
+extension Caller {
+    /// Who it is, for records that people read: `uid:1001`, or `payroll.service/uid:1001`.
+    package var label: String { unit.map { "\($0)/uid:\(uid)" } ?? "uid:\(uid)" }
+}

@@ -20,18 +20,26 @@ extension StoredKey {
     package func require(
         _ action: KeyAction, at now: UInt64, _ settings: SettingValues = SettingValues(), isEmergency: Bool = false
     ) throws(Refusal) -> KeyState {
+        let after = try requireRuling(on: action, at: now)
+        for condition in action.entry.conditions { try require(condition, action, at: now, settings, isEmergency) }
+        return after
+    }
+
+    /// Requires that the table lets an action happen in the present state, whether or not its time has come.
+    ///
+    /// - Returns: as for `require`.
+    /// - Throws: the refusal that the table names.
+    @discardableResult
+    package func requireRuling(on action: KeyAction, at now: UInt64) throws(Refusal) -> KeyState {
         let state = state(at: now)
-        let after: KeyState
         switch action.entry.ruling(state, kind) {
-        case .stays, .ends: after = state
-        case .becomes(let next): after = next
+        case .stays, .ends: return state
+        case .becomes(let next): return next
         // A key deleted by a version that did not write the state before it comes back as the least able of all.
-        case .returns: after = stateBefore ?? .suspended
+        case .returns: return stateBefore ?? .suspended
         case .refused(let code): throw Refusal(code, explanation(code, action, state))
         case .skipped: throw Refusal(.keyState, explanation(.keyState, action, state))
         }
-        for condition in action.entry.conditions { try require(condition, action, at: now, settings, isEmergency) }
-        return after
     }
 
     /// Whether an action would be done now.

@@ -41,6 +41,8 @@ package struct KeyEntry: Sendable {
     package var versions: [VersionEntry]
     /// How many resources are registered with it.
     package var registrations: UInt32 = 0
+    /// What somebody has asked to do to it that needs a second person, the oldest first.
+    package var approvals: [OpenApproval] = []
 
     package init(_ stored: StoredKey, versions: [VersionEntry]) {
         self.stored = stored

@@ -28,15 +28,21 @@ extension KeyLedger {
     /// All keys as stored, without handles yet. Counters of versions that this process knows go on counting.
     func load() throws(TokenFailure) -> [KeyID: KeyEntry] {
         let before = snapshots.current
-        let (stored, versions, uses, registrations) = try mapping({ (error: StoreError) in TokenFailure(error) }) {
+        let (stored, versions, uses, registrations, approvals) = try mapping({ (error: StoreError) in TokenFailure(error) }) {
             () throws(StoreError) in
-            (try store.keys(), try store.versions(), try store.uses(), try store.registrationCounts())
+            (
+                try store.keys(), try store.versions(), try store.uses(), try store.registrationCounts(),
+                try store.withConnection { connection throws(StoreError) in try connection.openApprovals(at: time.now()) }
+            )
         }
         var keys: [KeyID: KeyEntry] = [:]
         for key in stored {
             var entry = KeyEntry(key, versions: [])
             entry.registrations = registrations[key.id] ?? 0
             keys[key.id] = entry
+        }
+        for approval in approvals {
+            if let key = approval.key { keys[key]?.approvals.append(OpenApproval(approval)) }
         }
         var written: [ObjectName: VersionUse.Counts] = [:]
         for use in uses { written[ObjectName(key: use.key, version: use.version, role: .cipher)] = use.counts }

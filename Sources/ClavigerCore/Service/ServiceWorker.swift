@@ -105,18 +105,6 @@ final class ServiceWorker: RequestWorker {
         }
     }
 
-    /// The key that a reference names, if this caller may do this with it. Every handler that works on a key comes through here: a
-    /// key that does not exist, one that the caller may not use so, and one in another ring than asked are refused alike.
-    ///
-    /// - Throws: `denied`, `ambiguousName`.
-    func authorisedKey(
-        _ reference: KeyReference, for permission: Permission, of caller: Caller, in snapshot: Snapshot
-    ) throws(Refusal) -> KeyEntry {
-        let key = try snapshot.resolve(reference)
-        guard service.authoriser.allows(permission, to: caller) else { throw Refusal(.denied) }
-        return key
-    }
-
     /// Runs `body` with the token: state checked, snapshot and session of one generation.
     func withToken<R>(_ body: (Snapshot, TokenSession) throws(Refusal) -> R) throws(Refusal) -> R {
         let session: TokenSession
@@ -163,10 +151,14 @@ struct Answer {
 
     /// Writes a reply that holds no ranges of other bytes.
     func reply(_ message: some WireMessage) throws(Refusal) -> Int {
-        let length = FrameWriter.reply(
-            message, opcode: request.opcode, requestID: request.header.requestID, source: RawSpan(), into: buffer)
-        guard let length else { throw Refusal(.internalError, "the answer does not fit a frame") }
+        guard let length = replyIfItFits(message) else { throw Refusal(.internalError, "the answer does not fit a frame") }
         return length
+    }
+
+    /// Writes a reply as `reply` does; nil when it is too long.
+    func replyIfItFits(_ message: some WireMessage) -> Int? {
+        FrameWriter.reply(
+            message, opcode: request.opcode, requestID: request.header.requestID, source: RawSpan(), into: buffer)
     }
 
     /// The memory for a body that is written piece by piece.

@@ -72,7 +72,7 @@ package struct StoredKey: Equatable, Sendable {
     /// Empty for none.
     package var description = ""
     package var ring = StoredKey.defaultRing
-    /// Who created it, as `Caller.subject` says it.
+    /// Who created it, as `Caller.label` says it.
     package var createdBy = ""
     package var updated: UInt64 = 0
     /// Rises with every change of the key: what compare-and-set compares.

@@ -110,7 +110,7 @@ extension TokenService {
                 try complete(intent, handles, answer, isResumed: isResumed)
             }
             snapshots.update { $0.with(entry) }
-            return entry.record(at: intent.created)
+            return entry.record(at: intent.created, snapshots.current.settings)
         }
     }
 
@@ -141,7 +141,7 @@ extension TokenService {
         }
         entry.versions.append(VersionEntry(version, counter: counter, handles: handles))
         let reply: [UInt8]
-        do throws(Refusal) { reply = try KeyLedger.encoded(entry.record(at: intent.created)) } catch {
+        do throws(Refusal) { reply = try KeyLedger.encoded(entry.record(at: intent.created, snapshots.current.settings)) } catch {
             throw .corrupt(error.message)
         }
         try store.commit(intent, key: entry.stored, from: before, version: version, reply: reply, note: nil)
