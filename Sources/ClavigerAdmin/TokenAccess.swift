@@ -15,8 +15,13 @@ struct TokenAccess: ~Copyable {
 
     /// Takes the locks and the module.
     ///
-    /// - Parameter holder: how to name this process to who comes second.
-    init(_ configuration: Configuration, holder: String) throws(AdminError) {
+    /// - Parameters:
+    ///   - holder: how to name this process to who comes second.
+    ///   - prepare: what is to be done to the token's files once the locks are held, before the module looks at them.
+    init(
+        _ configuration: Configuration, holder: String,
+        prepare: (TokenFiles) throws(AdminError) -> Void = { _ throws(AdminError) in }
+    ) throws(AdminError) {
         let uri = try explain(AdminError.cryptoki) { () throws(CryptokiError) in try TokenURI(configuration.token.uri) }
         guard let path = configuration.module.path ?? uri.modulePath else {
             throw .setUp(TokenService.SetUpError.noModule.description)
@@ -33,6 +38,7 @@ struct TokenAccess: ~Copyable {
             }
             if configuration.module.storageFormat != nil { files = TokenFiles(storage: storage, stateDirectory: directory) }
         }
+        if let files { try prepare(files) }
         let restored = try explain(AdminError.file) { () throws(FileError) in try files?.restore() ?? [] }
         let module = try explain(AdminError.cryptoki) { () throws(CryptokiError) in
             let module = try Module(path: path)

@@ -73,6 +73,7 @@ extension TokenInit {
                 try present("SO PIN", pin)
             }
         }
+        pendingToken.remove()
         try pending.remove()
     }
 

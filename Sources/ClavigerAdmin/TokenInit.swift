@@ -40,6 +40,9 @@ package struct TokenInit: ~Copyable {
 
     let access: TokenAccess
     let pending: PendingPINs
+    let pendingToken: PendingToken
+    // What a killed run left of a token.
+    private let setAside: [String]
     var request: Request
     private var steps: [String] = []
     private let report: (String) -> Void
@@ -61,7 +64,14 @@ package struct TokenInit: ~Copyable {
             try Files.makeDirectory(directory)
             if let storage = configuration.module.storagePath { try Files.makeDirectory(storage) }
         }
-        access = try TokenAccess(configuration, holder: "claviger token init")
+        let making = PendingToken(stateDirectory: directory)
+        var aside: [String] = []
+        access = try TokenAccess(configuration, holder: "claviger token init") { files throws(AdminError) in
+            guard let before = try making.before() else { return }
+            aside = try explain(AdminError.file) { () throws(FileError) in try files.setAsideHalfMade(except: before) }
+        }
+        pendingToken = making
+        setAside = aside
         pending = PendingPINs(stateDirectory: directory)
         self.request = request
         self.report = report
@@ -79,6 +89,7 @@ package struct TokenInit: ~Copyable {
 
     /// Does what is still to be done.
     package consuming func run() throws(AdminError) -> Outcome {
+        for path in setAside { note("set aside what a run that was cut off left of a token: \(path)") }
         for path in access.restored { note("restored \(path) from its copy") }
         let store = try explain(AdminError.store) { () throws(StoreError) in
             try Store(directory: access.configuration.stateDirectory, create: true)
@@ -176,6 +187,9 @@ package struct TokenInit: ~Copyable {
             return
         }
         let pin = try securityOfficerPIN(info)
+        if let files = access.files {
+            try pendingToken.note(try explain(AdminError.file) { () throws(FileError) in try files.tokens() })
+        }
         try explain(AdminError.cryptoki) { () throws(CryptokiError) in
             try module.initializeToken(slot, soPIN: pin.bytes, label: label)
             // Slots are numbered anew after C_InitToken; a fresh initialisation shows them as every later process sees them.
@@ -191,8 +205,12 @@ package struct TokenInit: ~Copyable {
         let userPIN = try userPIN(info, mayGenerate: true)
         let module = access.module
         let files = access.files
-        // Copies of the token's file from before would bring the old PIN back.
-        try explain(AdminError.file) { () throws(FileError) in try files?.destroyCopies() }
+        // A copy from before would bring an old PIN back; one of the token as it is now, without a user PIN, brings it back should the
+        // login or the setting of the PIN be cut off.
+        try explain(AdminError.file) { () throws(FileError) in
+            try files?.destroyCopies()
+            try files?.copy()
+        }
         try explain({ (error: CryptokiError) in
             error.returnValue == .pinIncorrect
                 ? .pin("the token refused the SO PIN; give it with --so-pin-file or --so-pin-prompt") : .cryptoki(error)
@@ -203,6 +221,7 @@ package struct TokenInit: ~Copyable {
             try session.logout()
         }
         try syncFiles()
+        try explain(AdminError.file) { () throws(FileError) in try files?.destroyCopies() }
         note("set the user PIN")
     }
 

@@ -119,15 +119,18 @@ public final class DaemonHarness: Sendable {
     public var pid: pid_t? { process.withLock { $0?.pid } }
 
     /// Starts the daemon and waits until it answers; its token may still be unusable.
-    public func start() throws {
-        try launch()
+    ///
+    /// - Parameter environment: `NAME=value`, for this run.
+    public func start(environment: [String] = []) throws {
+        try launch(environment: environment)
         try waitUntilAnswering()
     }
 
     /// Starts the daemon and returns at once.
-    public func launch() throws {
+    public func launch(environment: [String] = []) throws {
         let child = try Child.spawn(
-            try Programs.path("clavigerd"), ["--config", configuration], output: logFile, error: logFile, appends: true)
+            try Programs.path("clavigerd"), ["--config", configuration], output: logFile, error: logFile, appends: true,
+            environment: environment)
         process.withLock { $0 = child }
     }
 
@@ -217,8 +220,12 @@ public final class DaemonHarness: Sendable {
     public var environment: [String] { ["CLAVIGER_SOCKET=\(socket)", "CLAVIGER_CONFIG=\(configuration)"] }
 
     /// Runs `claviger token init` as quickstart does.
-    public func initialise() throws -> Finished {
-        try claviger("token", "init", "--so-pin-out", securityOfficerPINFile, "--json")
+    ///
+    /// - Parameter more: further variables, `NAME=value`.
+    public func initialise(environment more: [String] = []) throws -> Finished {
+        try Child.run(
+            try Programs.path("claviger"), ["token", "init", "--so-pin-out", securityOfficerPINFile, "--json"],
+            directory: directory, environment: environment + more)
     }
 
     // MARK: the template

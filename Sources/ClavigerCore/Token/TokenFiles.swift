@@ -75,6 +75,32 @@ package struct TokenFiles: Sendable {
         }
     }
 
+    /// The names of the directories that hold a token's file, whole or not.
+    package func tokens() throws(FileError) -> [String] { try tokenDirectories() }
+
+    /// Sets aside what a killed C_InitToken left: token files that are not whole, without a copy and without any object, in
+    /// directories that were not there before. No module could use such a token, and some fail as a whole because of it. The file is
+    /// renamed, so that the directory is no token's any more; nothing is deleted.
+    ///
+    /// - Parameter known: the directories that were there before C_InitToken was called.
+    /// - Returns: the new paths, for the log.
+    package func setAsideHalfMade(except known: Set<String>) throws(FileError) -> [String] {
+        var moved: [String] = []
+        for token in try tokenDirectories() where !known.contains(token) {
+            let directory = storage + "/" + token
+            let file = directory + "/" + TokenFiles.tokenFile
+            guard try !TokenFiles.parses(Files.read(file)),
+                Files.status(copies + "/" + token + "/" + TokenFiles.tokenFile) == nil,
+                try !Files.list(directory).contains(where: { $0.hasSuffix(".object") && $0 != TokenFiles.tokenFile })
+            else { continue }
+            let aside = file + ".half-made"
+            guard rename(file, aside) == 0 else { throw FileError("rename", file, errno) }
+            try Files.syncDirectory(directory)
+            moved.append(aside)
+        }
+        return moved
+    }
+
     /// The object files that are there now, in all tokens' directories.
     package func objects() throws(FileError) -> Set<String> {
         var paths: Set<String> = []
