@@ -95,7 +95,8 @@ let package = Package(
         .testTarget(
             name: "CoreTests",
             dependencies: [
-                "ClavigerCore", "ClavigerAdmin", "ClavigerWire", "Cryptoki", "SecureMemory", "CSQLite", "COpenSSL", "Support",
+                "ClavigerCore", "ClavigerAdmin", "ClavigerImport", "ClavigerWire", "Cryptoki", "SecureMemory", "CSQLite",
+                "COpenSSL", "Support",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),

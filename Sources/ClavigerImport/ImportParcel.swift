@@ -20,8 +20,8 @@ public struct ImportParcel: Equatable, Sendable {
     ///   - digest: the one that the import token asks for.
     ///   - nonce: the one that the import token gave for this import.
     ///   - key: the new key's id, or that of the key to be rotated.
-    public init<Token>(
-        material: RawSpan, publicKey: RawSpan, digest: ImportDigest, nonce: RawSpan, token: Identifier<Token>, key: KeyID
+    public init(
+        material: RawSpan, publicKey: RawSpan, digest: OAEPDigest, nonce: RawSpan, token: ImportTokenID, key: KeyID
     ) throws(ImportError) {
         let bits = UInt32(clamping: material.byteCount * 8)
         guard let cipher = ImportParcel.cipher(bits) else { throw .keyLength(material.byteCount) }

@@ -34,6 +34,9 @@ public struct RSAPublicKey: ~Copyable {
 
     deinit { EVP_PKEY_free(key) }
 
+    /// The length of the modulus in bits.
+    public var bits: Int { Int(EVP_PKEY_get_bits(key)) }
+
     /// The DER SubjectPublicKeyInfo of a key of these numbers, both big-endian.
     public static func der(modulus: [UInt8], exponent: [UInt8]) -> [UInt8] {
         let numbers = DER.sequence(DER.integer(modulus) + DER.integer(exponent))
@@ -41,7 +44,7 @@ public struct RSAPublicKey: ~Copyable {
     }
 
     /// Encrypts material to the key: RSAES-OAEP without a label (RFC 8017, section 7.1.1).
-    public borrowing func encrypt(_ material: RawSpan, _ digest: ImportDigest) throws(ImportError) -> [UInt8] {
+    public borrowing func encrypt(_ material: RawSpan, _ digest: OAEPDigest) throws(ImportError) -> [UInt8] {
         guard let context = EVP_PKEY_CTX_new_from_pkey(nil, key, nil) else { throw .libcrypto("EVP_PKEY_CTX_new_from_pkey") }
         defer { EVP_PKEY_CTX_free(context) }
         let function =

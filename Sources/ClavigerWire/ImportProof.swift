@@ -1,19 +1,3 @@
-/// The digest of RSAES-OAEP (RFC 8017, section 7.1), of its label and of its mask generation function alike.
-public enum ImportDigest: UInt8, CaseIterable, Sendable {
-    /// SHA-1: not broken for OAEP, and the only one that some tokens can.
-    case sha1 = 1
-    /// SHA-256.
-    case sha256 = 2
-
-    /// The word for people and for `--json`.
-    public var name: String {
-        switch self {
-        case .sha1: "SHA-1"
-        case .sha256: "SHA-256"
-        }
-    }
-}
-
 /// The proof of a secure import: that whoever sends a wrapped key holds the key itself, for this import and no other.
 ///
 /// It is IV || ciphertext || tag of AES-GCM under the key that is being imported, over the nonce that the import token gave. What it
@@ -23,7 +7,7 @@ public enum ImportProof {
     /// Begins what the proof authenticates, so that none can stand in for another use of the key.
     public static let label = "claviger/import/1"
     /// The length of a nonce in bytes, as in Key Protect.
-    public static let nonceLength = 12
+    public static let nonceLength = Limits.nonceLength
     /// The length of the initialisation vector in bytes.
     public static let ivLength = 12
     /// The length of the tag in bytes.
@@ -35,7 +19,7 @@ public enum ImportProof {
     /// have fixed lengths, so that no two imports give the same bytes.
     ///
     /// - Parameter key: the new key's id, or that of the key to be rotated.
-    public static func associatedData<Token>(token: Identifier<Token>, key: KeyID, bits: UInt32) -> [UInt8] {
+    public static func associatedData(token: ImportTokenID, key: KeyID, bits: UInt32) -> [UInt8] {
         Array(label.utf8) + [0] + token.bytes + key.bytes + withUnsafeBytes(of: bits.bigEndian) { Array($0) }
     }
 

@@ -113,7 +113,7 @@ public enum Limits {
     /// What RSA-OAEP makes of anything with a modulus of 4,096 bits.
     public static let encryptedPayloadLength = 512
     /// The proof of an import: IV of 12 bytes, the nonce encrypted, GCM's tag of 16 bytes.
-    public static let proofLength = 12 + nonceLength + 16
+    public static let proofLength = ImportProof.byteCount
     /// The nonce of an import token.
     public static let nonceLength = 12
     /// The greatest public key in bytes: an RSA key of 4,096 bits takes 550.

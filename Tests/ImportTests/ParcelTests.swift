@@ -6,12 +6,12 @@ import Support
 import Testing
 
 @Suite struct ParcelTests {
-    static let token = Identifier<InstanceKind>(high: 0x0102_0304_0506_4708, low: 0x890a_0b0c_0d0e_0f10)
+    static let token = ImportTokenID(high: 0x0102_0304_0506_4708, low: 0x890a_0b0c_0d0e_0f10)
     static let key = KeyID(high: 0xa1a2_a3a4_a5a6_47a8, low: 0x89aa_abac_adae_afb0)
     static let nonce = (1...12).map { UInt8($0) }
 
     private static func parcel(
-        _ material: [UInt8], _ publicKey: [UInt8], _ digest: ImportDigest = .sha256, nonce: [UInt8] = nonce
+        _ material: [UInt8], _ publicKey: [UInt8], _ digest: OAEPDigest = .sha256, nonce: [UInt8] = nonce
     ) throws(ImportError) -> ImportParcel {
         try ImportParcel(
             material: material.span.bytes, publicKey: publicKey.span.bytes, digest: digest, nonce: nonce.span.bytes,
@@ -29,13 +29,13 @@ import Testing
         }
     }
 
-    @Test(arguments: [16, 24, 32], ImportDigest.allCases)
-    func theTokenGetsTheMaterialAndOnlyUnderTheDigest(count: Int, digest: ImportDigest) throws {
+    @Test(arguments: [16, 24, 32], OAEPDigest.allCases)
+    func theTokenGetsTheMaterialAndOnlyUnderTheDigest(count: Int, digest: OAEPDigest) throws {
         let pair = try RSAOracle.shared.get()
         let parcel = try ParcelTests.parcel(ParcelTests.material(count), pair.der, digest)
         #expect(parcel.bits == UInt32(count * 8))
         #expect(parcel.proof.count == ImportProof.byteCount)
-        let digests = [ImportDigest.sha1: EVP_sha1(), .sha256: EVP_sha256()]
+        let digests = [OAEPDigest.sha1: EVP_sha1(), .sha256: EVP_sha256()]
         for (other, function) in digests {
             let opened = pair.decrypt(parcel.encryptedPayload, function)
             #expect(opened == (other == digest ? ParcelTests.material(count) : nil))
@@ -93,7 +93,7 @@ import Testing
         #expect(made.status == 0, "\(made.output)")
         let keys = made.output.split(whereSeparator: \.isWhitespace).map(String.init)
         try #require(keys.count == 2)
-        for digest in ImportDigest.allCases {
+        for digest in OAEPDigest.allCases {
             for count in [16, 24, 32] {
                 let parcel = try ParcelTests.parcel(ParcelTests.material(count), hexadecimal(keys[1]), digest)
                 let fields = [

@@ -18,6 +18,8 @@ package enum KeyRole: UInt8, CaseIterable, Sendable {
     case canaryAuthentication = 20
     /// Authenticates for the vault, where the token has no GCM.
     case vaultAuthentication = 21
+    /// The RSA pair of an import token: unwraps keys that come from outside.
+    case importPair = 22
 
     /// The word in an object's label.
     package var name: String {
@@ -30,6 +32,7 @@ package enum KeyRole: UInt8, CaseIterable, Sendable {
         case .vault: "vault"
         case .canaryAuthentication: "canary-authentication"
         case .vaultAuthentication: "vault-authentication"
+        case .importPair: "import"
         }
     }
 
@@ -39,7 +42,7 @@ package enum KeyRole: UInt8, CaseIterable, Sendable {
         case .cipher: .authentication
         case .canary: .canaryAuthentication
         case .vault: .vaultAuthentication
-        case .authentication, .mac, .audit, .canaryAuthentication, .vaultAuthentication: nil
+        case .authentication, .mac, .audit, .canaryAuthentication, .vaultAuthentication, .importPair: nil
         }
     }
 

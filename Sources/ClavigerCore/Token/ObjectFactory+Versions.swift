@@ -25,11 +25,13 @@ extension ObjectFactory {
     ///
     /// - Parameter isFromDisk: as for `existing`.
     package func existingVersion(
-        _ name: ObjectName, _ suite: Suite, isFromDisk: Bool, session: inout Session
+        _ name: ObjectName, _ suite: Suite, material: KeyMaterial = .generated, isFromDisk: Bool, session: inout Session
     ) throws(ObjectFailure) -> SuiteHandles? {
         var found: [ObjectHandle] = []
         for part in suite.names(name) {
-            guard let object = try existing(part, suite, isFromDisk: isFromDisk, session: &session) else { return nil }
+            guard let object = try existing(part, suite, material: material, isFromDisk: isFromDisk, session: &session) else {
+                return nil
+            }
             found.append(object)
         }
         return SuiteHandles(suite, found)

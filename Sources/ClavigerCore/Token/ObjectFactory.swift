@@ -37,8 +37,10 @@ package struct ObjectFactory: Sendable {
     }
 
     /// What an object of this name must be like.
-    package func template(_ name: ObjectName, _ suite: Suite) -> ObjectTemplate {
-        ObjectTemplate(name, suite: suite, instance: instance, quirks: quirks)
+    package func template(
+        _ name: ObjectName, _ suite: Suite, _ material: KeyMaterial = .generated
+    ) -> ObjectTemplate {
+        ObjectTemplate(name, suite: suite, material: material, instance: instance, quirks: quirks)
     }
 
     /// Makes an object: generated in the token, read back attribute for attribute, durable in its file.
@@ -49,14 +51,29 @@ package struct ObjectFactory: Sendable {
         let before = try objectFiles()
         let (handle, companion) = try generate(template, session: &session)
         do throws(ObjectFailure) {
+            return try keep(handle, as: template, before: before, newFiles: companion == nil ? 1 : 2, session: &session)
+        } catch {
+            if let companion { try? session.destroyObject(companion) }
+            throw error
+        }
+    }
+
+    /// Holds a new object to its template and makes it durable; one that is not as ordered is destroyed again.
+    ///
+    /// - Parameters:
+    ///   - before: the token's object files before it was made.
+    ///   - newFiles: how many it has added.
+    func keep(
+        _ handle: ObjectHandle, as template: ObjectTemplate, before: Set<String>, newFiles: Int, session: inout Session
+    ) throws(ObjectFailure) -> ObjectHandle {
+        do throws(ObjectFailure) {
             try verify(template, handle, session: &session)
-            try secure(before: before, expected: companion == nil ? 1 : 2)
+            try secure(before: before, expected: newFiles)
             return handle
         } catch {
             // Nobody knows of this object yet; one that is not as ordered must not stay. Should destroying it fail too, it is
             // found and quarantined at the next start, since no record speaks of it.
             try? session.destroyObject(handle)
-            if let companion { try? session.destroyObject(companion) }
             throw error
         }
     }
@@ -81,7 +98,8 @@ package struct ObjectFactory: Sendable {
             }
         }
         switch name.role {
-        case .mac, .audit, .authentication, .canaryAuthentication, .vaultAuthentication: return KnownAnswer.absent
+        case .mac, .audit, .authentication, .canaryAuthentication, .vaultAuthentication, .importPair:
+            return KnownAnswer.absent
         case .cipher, .canary, .vault:
             guard let handles = SuiteHandles(suite, handles) else { return nil }
             return try proof(name, handles, session: &session, scratch: &scratch)
@@ -92,21 +110,22 @@ package struct ObjectFactory: Sendable {
     ///
     /// - Parameter isFromDisk: whether nothing of this name was made since the module was initialised, as for `isAsOrdered`.
     package func existing(
-        _ name: ObjectName, _ suite: Suite, isFromDisk: Bool, session: inout Session
+        _ name: ObjectName, _ suite: Suite, material: KeyMaterial = .generated, isFromDisk: Bool, session: inout Session
     ) throws(ObjectFailure) -> ObjectHandle? {
-        let template = self.template(name, suite)
+        let template = self.template(name, suite, material)
         let found = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
             try session.findObjects(
                 matching: [.objectClass(template.objectClass), .bool(.token, true), .id(name.objectID)], limit: 2)
         }
         guard found.count == 1 else { return nil }
-        return try isAsOrdered(name, suite, found[0], isFromDisk: isFromDisk, session: &session) ? found[0] : nil
+        return try isAsOrdered(name, suite, material: material, found[0], isFromDisk: isFromDisk, session: &session)
+            ? found[0] : nil
     }
 
     /// Whether the public key of a pair is there; true for what is no pair. A creation that was killed may have left the private key
     /// alone, from which no token gives the public one.
     private func hasCompanion(_ name: ObjectName, _ suite: Suite, session: inout Session) throws(ObjectFailure) -> Bool {
-        guard template(name, suite).isPair else { return true }
+        guard name.role == .audit else { return true }
         return try mapping(ObjectFailure.token) { () throws(CryptokiError) in
             let found = try session.findObjects(
                 matching: [.objectClass(.publicKey), .bool(.token, true), .id(name.objectID)], limit: 2)
@@ -126,10 +145,11 @@ package struct ObjectFactory: Sendable {
     /// - Parameter isFromDisk: whether the module has read the object from its file, since nothing of this name was made after it was
     ///   initialised. Files that are not whole are then other objects' (a killed creation leaves such behind) and do not count.
     package func isAsOrdered(
-        _ name: ObjectName, _ suite: Suite, _ object: ObjectHandle, isFromDisk: Bool = true, session: inout Session
+        _ name: ObjectName, _ suite: Suite, material: KeyMaterial = .generated, _ object: ObjectHandle,
+        isFromDisk: Bool = true, session: inout Session
     ) throws(ObjectFailure) -> Bool {
         let difference = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
-            try template(name, suite).difference(of: object, session: &session)
+            try template(name, suite, material).difference(of: object, session: &session)
         }
         guard difference == nil else { return false }
         guard let files else { return true }
@@ -160,6 +180,13 @@ package struct ObjectFactory: Sendable {
         _ template: ObjectTemplate, session: inout Session
     ) throws(ObjectFailure) -> (ObjectHandle, ObjectHandle?) {
         do throws(CryptokiError) {
+            if template.name.role == .importPair {
+                let pair = try session.generateKeyPair(
+                    .rsaKeyPairGeneration, publicKey: template.publicKey, privateKey: template.privateKey)
+                // The public key has done what it can: its numbers are in the private one too.
+                try? session.destroyObject(pair.publicKey)
+                return (pair.privateKey, nil)
+            }
             if template.isPair {
                 let mechanism: Mechanism =
                     switch quirks.auditKey {
@@ -191,7 +218,7 @@ package struct ObjectFactory: Sendable {
         if let difference { throw .attributes(difference) }
     }
 
-    private func objectFiles() throws(ObjectFailure) -> Set<String> {
+    func objectFiles() throws(ObjectFailure) -> Set<String> {
         guard let files else { return [] }
         do throws(FileError) { return try files.objects() } catch { throw .storage(error.description) }
     }

@@ -12,15 +12,20 @@ package struct ObjectTemplate: Sendable {
     package let label: String
     /// The one mechanism that the object may be used with.
     package let mechanism: MechanismType
+    /// Where a secret key comes from.
+    package let material: KeyMaterial
     private let uses: Set<AttributeType>
-    private let quirks: TokenQuirks
+    let quirks: TokenQuirks
 
     /// - Parameters:
     ///   - suite: of the key version that the object belongs to; it decides what a key that encrypts is made for.
     ///   - quirks: what the token does not keep.
-    package init(_ name: ObjectName, suite: Suite, instance: InstanceID, quirks: TokenQuirks) {
+    package init(
+        _ name: ObjectName, suite: Suite, material: KeyMaterial = .generated, instance: InstanceID, quirks: TokenQuirks
+    ) {
         self.name = name
         self.quirks = quirks
+        self.material = material
         label = name.label(instance: instance)
         switch name.role {
         case .cipher, .canary, .vault:
@@ -36,16 +41,17 @@ package struct ObjectTemplate: Sendable {
             case .ecP256: (mechanism, uses) = (.ecdsa, [.sign])
             case .rsa3072: (mechanism, uses) = (.rsaPKCS, [.sign])
             }
+        case .importPair: (mechanism, uses) = (.rsaOAEP, [.unwrap])
         }
     }
 
     /// The uses that a secret key can have. SIGN_RECOVER and VERIFY_RECOVER belong to key pairs (PKCS#11 v2.40 section 4.9).
     static let secretKeyUses: [AttributeType] = [.encrypt, .decrypt, .sign, .verify, .wrap, .unwrap, .derive]
     private static let privateKeyUses: [AttributeType] = [.decrypt, .sign, .signRecover, .unwrap, .derive]
-    private static let publicKeyUses: [AttributeType] = [.encrypt, .verify, .verifyRecover, .wrap, .derive]
+    static let publicKeyUses: [AttributeType] = [.encrypt, .verify, .verifyRecover, .wrap, .derive]
 
     /// Whether it is a key pair.
-    package var isPair: Bool { name.role == .audit }
+    package var isPair: Bool { name.role == .audit || name.role == .importPair }
 
     /// The object's class, of the private key for a pair.
     package var objectClass: ObjectClass { isPair ? .privateKey : .secretKey }
@@ -60,28 +66,38 @@ package struct ObjectTemplate: Sendable {
             case .ecP256: .ec
             case .rsa3072: .rsa
             }
+        case .importPair: .rsa
         }
     }
 
-    /// The length of a secret key in bytes.
+    /// The length of a generated secret key in bytes.
     package static let secretKeyLength: UInt = 32
 
-    /// The template for C_GenerateKey.
+    /// The template for C_GenerateKey, or for the call that brings a key in: there the material itself has a length, and some tokens
+    /// refuse to be told it.
     package var secretKey: [Attribute] {
-        [.objectClass(.secretKey), .keyType(keyType), .ulong(.valueLength, ObjectTemplate.secretKeyLength)]
+        let length: [Attribute] =
+            switch material {
+            case .generated: [.ulong(.valueLength, ObjectTemplate.secretKeyLength)]
+            case .imported: []
+            }
+        return [.objectClass(.secretKey), .keyType(keyType)] + length
             + identity(isPrivate: true) + [.bool(.sensitive, true), .bool(.extractable, false)]
             + ObjectTemplate.secretKeyUses.map { .bool($0, uses.contains($0)) } + fences
     }
 
     /// The template of a pair's private key for C_GenerateKeyPair.
     package var privateKey: [Attribute] {
-        [.objectClass(.privateKey), .keyType(keyType)]
+        let fence: [Attribute] =
+            name.role == .importPair ? [.template(.unwrapTemplate, ObjectTemplate.unwrapFence(quirks))] : []
+        return [.objectClass(.privateKey), .keyType(keyType)]
             + identity(isPrivate: true) + [.bool(.sensitive, true), .bool(.extractable, false)]
-            + ObjectTemplate.privateKeyUses.map { .bool($0, uses.contains($0)) } + fences
+            + ObjectTemplate.privateKeyUses.map { .bool($0, uses.contains($0)) } + fence + fences
     }
 
     /// The template of a pair's public key: not private, since it is for everybody.
     package var publicKey: [Attribute] {
+        if name.role == .importPair { return importPublicKey }
         let parameters: [Attribute] =
             switch quirks.auditKey {
             case .ecP256: [.bytes(.ecParameters, ObjectTemplate.p256)]
@@ -107,13 +123,19 @@ package struct ObjectTemplate: Sendable {
         ])
     }
 
-    /// What the object must read back as. The last two are the token's own statement that the key was never anything else.
+    /// What the object must read back as. Its origin is the token's own statement: that a generated key was never anything else, and
+    /// that an imported one has been elsewhere.
     package var required: [(AttributeType, Bool)] {
         let all = isPair ? ObjectTemplate.privateKeyUses : ObjectTemplate.secretKeyUses
+        let origin: [(AttributeType, Bool)] =
+            switch material {
+            case .generated: [(.local, true), (.alwaysSensitive, true), (.neverExtractable, true)]
+            case .imported: [(.local, false)]
+            }
         return [
             (.token, true), (.private, true), (.sensitive, true), (.extractable, false), (.copyable, false),
-            (.destroyable, true), (.modifiable, false), (.local, true), (.alwaysSensitive, true), (.neverExtractable, true),
-        ].filter { quirks.keeps($0.0) } + all.map { ($0, uses.contains($0)) }
+            (.destroyable, true), (.modifiable, false),
+        ].filter { quirks.keeps($0.0) } + origin.filter { quirks.keeps($0.0) } + all.map { ($0, uses.contains($0)) }
     }
 
     /// Compares an object with what it must be.
@@ -128,16 +150,12 @@ package struct ObjectTemplate: Sendable {
         guard try session.ulong(.keyType, of: object) == keyType.rawValue else { return "CKA_KEY_TYPE differs" }
         guard try session.bytes(.id, of: object) == name.objectID else { return "CKA_ID differs" }
         guard try session.bytes(.label, of: object) == Array(label.utf8) else { return "CKA_LABEL differs" }
-        if !isPair {
-            guard try session.ulong(.valueLength, of: object) == ObjectTemplate.secretKeyLength else {
-                return "CKA_VALUE_LEN is not \(ObjectTemplate.secretKeyLength)"
-            }
-        }
         if quirks.keeps(.allowedMechanisms) {
             guard try session.mechanisms(.allowedMechanisms, of: object) == [mechanism] else {
                 return "CKA_ALLOWED_MECHANISMS differs"
             }
         }
-        return nil
+        if isPair { return try pairDifference(of: object, session: &session) }
+        return try lengthDifference(of: object, session: &session)
     }
 }

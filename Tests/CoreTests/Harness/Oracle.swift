@@ -2,14 +2,23 @@ import COpenSSL
 
 /// libcrypto as the judge of what the token computed.
 enum Oracle {
-    /// AES-256-GCM: ciphertext || tag.
+    /// AES-GCM of the key's length; longer keys than 256 bits count with their first 256.
+    private static func gcm(_ key: [UInt8]) -> OpaquePointer? {
+        switch key.count {
+        case 16: EVP_aes_128_gcm()
+        case 24: EVP_aes_192_gcm()
+        case _: EVP_aes_256_gcm()
+        }
+    }
+
+    /// AES-GCM: ciphertext || tag.
     static func sealGCM(key: [UInt8], iv: [UInt8], aad: [UInt8], plaintext: [UInt8]) -> [UInt8] {
         let context = EVP_CIPHER_CTX_new()
         defer { EVP_CIPHER_CTX_free(context) }
         var output = [UInt8](repeating: 0, count: plaintext.count)
         var tag = [UInt8](repeating: 0, count: 16)
         var length: Int32 = 0
-        EVP_EncryptInit_ex(context, EVP_aes_256_gcm(), nil, nil, nil)
+        EVP_EncryptInit_ex(context, gcm(key), nil, nil, nil)
         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_IVLEN, Int32(iv.count), nil)
         EVP_EncryptInit_ex(context, nil, nil, key, iv)
         EVP_EncryptUpdate(context, nil, &length, aad, Int32(aad.count))
@@ -28,7 +37,7 @@ enum Oracle {
         var tag = Array(sealed.suffix(16))
         var output = [UInt8](repeating: 0, count: ciphertext.count)
         var length: Int32 = 0
-        EVP_DecryptInit_ex(context, EVP_aes_256_gcm(), nil, nil, nil)
+        EVP_DecryptInit_ex(context, gcm(key), nil, nil, nil)
         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_IVLEN, Int32(iv.count), nil)
         EVP_DecryptInit_ex(context, nil, nil, key, iv)
         EVP_DecryptUpdate(context, nil, &length, aad, Int32(aad.count))
