@@ -13,7 +13,7 @@ struct Claviger: ParsableCommand {
               claviger unwrap --context tenant=7 < dek.clv > dek.bin
               claviger rewrap --context tenant=7 < dek.clv > new.clv
 
-            A KEY is a key's name or its id. Every command takes --socket, --timeout and --json; they stand after the command.
+            A KEY is a key's name, its alias or its id. Every command takes --socket, --timeout and --json; they stand after the command.
 
             Exit status: 0 done; 1 refused or failed; 2 wrong usage; 3 the daemon cannot be reached or does not answer. \
             Errors go to stderr: what happened, then what to do; with --json as {"error": {"kind", "code", "message", "key", \
@@ -21,6 +21,8 @@ struct Claviger: ParsableCommand {
             """,
         subcommands: [
             StatusCommand.self, HealthCommand.self, WhoamiCommand.self, UnlockCommand.self, KeyCommand.self,
-            WrapCommand.self, UnwrapCommand.self, RewrapCommand.self, BenchCommand.self, TokenCommand.self,
+            WrapCommand.self, UnwrapCommand.self, RewrapCommand.self, AliasCommand.self, RingCommand.self,
+            RegistrationCommand.self, ImportTokenCommand.self, PolicyCommand.self, SettingsCommand.self, ApprovalCommand.self,
+            BenchCommand.self, TokenCommand.self,
         ])
 }

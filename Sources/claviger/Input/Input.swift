@@ -47,8 +47,22 @@ struct Input: ~Copyable {
         }
     }
 
+    /// What a standard key is to keep, in locked memory: the bytes as they are.
+    borrowing func readPayload() throws(CommandFailure) -> SecretBytes {
+        guard let payload = try readSecret(limit: Limits.maximumPayload) else {
+            throw .failed(
+                "\(name) holds more than \(Limits.maximumPayload) bytes, the most that a standard key keeps",
+                "wrap a data key, encrypt the data with it, and keep that")
+        }
+        guard payload.count > 0 else { throw .failed("\(name) is empty: there is no secret", "give 1 to 7500 bytes") }
+        return payload
+    }
+
     /// An envelope in either form; its bytes.
-    borrowing func readEnvelope() throws(CommandFailure) -> [UInt8] {
+    borrowing func readEnvelope() throws(CommandFailure) -> [UInt8] { try readEnvelopeAndForm().envelope }
+
+    /// An envelope, and whether it stood there as text.
+    borrowing func readEnvelopeAndForm() throws(CommandFailure) -> (envelope: [UInt8], isText: Bool) {
         let limit = max(EnvelopeText.maximumLength, Envelope.maximumLength)
         var buffer = [UInt8](repeating: 0, count: limit + 1)
         let descriptor = file
@@ -60,7 +74,7 @@ struct Input: ~Copyable {
             let isText = EnvelopeText.hasPrefix(bytes.span.bytes)
             let envelope = isText ? try EnvelopeText.decode(bytes.span.bytes) : bytes
             _ = try Envelope(envelope.span.bytes)
-            return envelope
+            return (envelope, isText)
         } catch {
             throw CommandFailure(error)
         }

@@ -46,7 +46,8 @@ struct OutputFile: ~Copyable {
         }
     }
 
-    private static func check(_ path: String) throws(CommandFailure) {
+    /// Whether `path` may be replaced: a regular file of the caller's own, or nothing at all.
+    static func check(_ path: String) throws(CommandFailure) {
         guard !path.isEmpty, !path.utf8.contains(0) else { throw .usage("an output file needs a name", "give one") }
         var status = stat()
         guard lstat(path, &status) == 0 else { return }

@@ -18,6 +18,12 @@ enum StandardOutput {
 
 /// Standard error.
 enum StandardError {
+    /// Whether a person sees what is written.
+    static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+
+    /// Writes what is no line, or not yet.
+    static func write(_ text: String) { _ = writeAll(STDERR_FILENO, Array(text.utf8).span.bytes) }
+
     /// Writes a line.
     static func print(_ line: String) { _ = writeAll(STDERR_FILENO, Array((line + "\n").utf8).span.bytes) }
 
