@@ -69,6 +69,10 @@ final class Daemon {
         let supervisor = try explain { () throws(ServerError) in
             try ServerThread(name: "clv-supervisor") { token.supervise() }
         }
+        let keeper = service.housekeeper
+        let housekeeper = try explain { () throws(ServerError) in
+            try ServerThread(name: "clv-keeper") { keeper.run() }
+        }
         try explain { () throws(ServerError) in try server.start() }
         log.notice("serving", metadata: ["socket": "\(configuration.socket.path)", "version": "\(Service.version)"])
         tell(manager, .ready)
@@ -77,6 +81,8 @@ final class Daemon {
         tell(manager, .stopping)
         let outcome = server.stop(drainTime: Daemon.drainTime)
         service.token.stopSupervising()
+        keeper.stop()
+        housekeeper.join()
         guard outcome.stuckThreads == 0 else {
             log.error("threads are stuck in the token's module", metadata: ["threads": "\(outcome.stuckThreads)"])
             // Its destructors could wait for them; nothing that must be durable is left to be written.

@@ -14,14 +14,14 @@ import Testing
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
             #expect(try instance.status == TokenService.Status(state: .ready, reason: ""))
-            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(name: "first")))
+            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("first"))))
             // A retry is answered as the first time; another request under the same id is not.
-            #expect(try instance.perform(TestInstance.change(1, .keyCreate, .create(name: "first"))) == key)
-            var other = TestInstance.change(1, .keyCreate, .create(name: "first"))
+            #expect(try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("first")))) == key)
+            var other = TestInstance.change(1, .keyCreate, .create(TestInstance.key("first")))
             other.body = [99]
             #expect(throws: Refusal(.operationConflict)) { try instance.perform(other) }
             let old = try instance.wrap([1, 2, 3], key.id)
-            #expect(try instance.perform(TestInstance.change(2, .keyRotate, .rotate(key.id))).version == 2)
+            #expect(try instance.perform(TestInstance.change(2, .keyRotate, .rotate(key.id, .emergency("test")))).version == 2)
             let new = try instance.wrap([4], key.id)
             try instance.restart()
             #expect(try instance.status.state == .ready)
@@ -40,7 +40,7 @@ import Testing
     @Test func anObjectThatACrashLeftIsAdopted() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
-            let change = TestInstance.change(1, .keyCreate, .create(name: "adopted"))
+            let change = TestInstance.change(1, .keyCreate, .create(TestInstance.key("adopted")))
             let key = RandomSource.identifier() as KeyID
             try instance.leaveIntent(change, key: key, name: "adopted", version: 1)
             try instance.makeObject(ObjectName(key: key, version: 1, role: .cipher))
@@ -58,7 +58,7 @@ import Testing
     @Test func anIntentWithoutAnObjectHasFailed() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
-            let change = TestInstance.change(1, .keyCreate, .create(name: "again"))
+            let change = TestInstance.change(1, .keyCreate, .create(TestInstance.key("again")))
             let key = RandomSource.identifier() as KeyID
             try instance.leaveIntent(change, key: key, name: "again", version: 1)
             try instance.restart()
@@ -76,13 +76,13 @@ import Testing
     @Test func aRotationThatWasOvertakenIsNotCompleted() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
-            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(name: "key"))).id
-            let first = TestInstance.change(2, .keyRotate, .rotate(key))
+            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key")))).id
+            let first = TestInstance.change(2, .keyRotate, .rotate(key, .emergency("test")))
             try instance.leaveIntent(first, key: key, version: 2)
-            #expect(try instance.perform(TestInstance.change(3, .keyRotate, .rotate(key))).version == 2)
+            #expect(try instance.perform(TestInstance.change(3, .keyRotate, .rotate(key, .emergency("test")))).version == 2)
             let envelope = try instance.wrap([1], key)
             // In the same run, whoever asks for the first again gets a version of its own.
-            let again = TestInstance.change(4, .keyRotate, .rotate(key))
+            let again = TestInstance.change(4, .keyRotate, .rotate(key, .emergency("test")))
             try instance.leaveIntent(again, key: key, version: 2)
             #expect(try instance.perform(again).version == 3)
             try instance.restart()
@@ -97,7 +97,7 @@ import Testing
     @Test func whatNoRecordSpeaksOfIsQuarantinedAndNotDestroyed() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
-            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(name: "key"))).id
+            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key")))).id
             let envelope = try instance.wrap([1], key)
             // One of no key at all, and a second one of a version that has its object.
             try instance.makeObject(ObjectName(key: RandomSource.identifier(), version: 1, role: .cipher))
@@ -125,7 +125,9 @@ import Testing
             let files = try instance.objectFiles()
             try instance.restart()
             #expect(try instance.status.state == .needsOperator)
-            #expect(throws: Refusal.self) { try instance.perform(TestInstance.change(1, .keyCreate, .create(name: "key"))) }
+            #expect(throws: Refusal.self) {
+                try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key"))))
+            }
             #expect(try instance.objectFiles() == files)
         }
     }
@@ -134,9 +136,9 @@ import Testing
     @Test func aVersionThatIsNotFoundIsLookedForAgain() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
-            let well = try instance.perform(TestInstance.change(1, .keyCreate, .create(name: "well"))).id
+            let well = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("well")))).id
             let before = try instance.objectFiles()
-            let ill = try instance.perform(TestInstance.change(2, .keyCreate, .create(name: "ill"))).id
+            let ill = try instance.perform(TestInstance.change(2, .keyCreate, .create(TestInstance.key("ill")))).id
             let file = try #require(try instance.objectFiles().subtracting(before).first)
             let envelope = try instance.wrap([1], ill)
             try instance.restart { try #require(rename(file, file + ".away") == 0) }
@@ -194,7 +196,7 @@ import Testing
             // A second operator takes nothing away from the first.
             #expect(throws: Refusal(.alreadyUnlocked)) { try instance.token.unlock(TestInstance.secret("whatever-it-is-here")) }
             #expect(try instance.status.state == .ready)
-            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(name: "key"))).id
+            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key")))).id
             let envelope = try instance.wrap([1], key)
 
             try #require(rename(instance.store.tokens, instance.store.tokens + ".away") == 0)
@@ -216,7 +218,7 @@ import Testing
     @Test func aTokenFileThatAKilledLoginEmptiedIsPutBack() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
-            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(name: "key"))).id
+            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key")))).id
             let envelope = try instance.wrap([1], key)
             let home = Files.parent(of: try #require(instance.objectFiles().first))
             try instance.restart { try overwrite(home + "/token.object", []) }
@@ -230,9 +232,9 @@ import Testing
     @Test func anUnwrapThatCannotRefreshStillUnwraps() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
-            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(name: "key"))).id
+            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key")))).id
             let envelope = try instance.wrap([1, 2], key)
-            _ = try instance.perform(TestInstance.change(2, .keyRotate, .rotate(key)))
+            _ = try instance.perform(TestInstance.change(2, .keyRotate, .rotate(key, .emergency("test"))))
             let refreshed = try instance.unwrap(envelope, refresh: true)
             #expect(refreshed.plaintext == [1, 2])
             #expect(try instance.unwrap(#require(refreshed.fresh)).plaintext == [1, 2])
@@ -249,12 +251,12 @@ import Testing
     @Test func aVersionNearItsLimitIsRotatedByTheSupervisor() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
-            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(name: "key"))).id
+            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key")))).id
             try instance.token.store.reserveWraps(key, 1, upTo: WrapBudget.rotateAt)
             try instance.restart()
             let token = try instance.token
             _ = try instance.wrap([1], key)
-            #expect(token.supervision.withLock { $0.rotations } == [key])
+            #expect(token.supervision.withLock { $0.rotations } == [key: .wrapLimit])
             // The supervisor's loop: it rotates before it looks whether to stop again.
             let thread = Worker { token.supervise() }
             let deadline = Clock.monotonic() + 60_000_000_000

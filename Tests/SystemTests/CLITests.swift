@@ -1,3 +1,4 @@
+import ClavigerClient
 import Foundation
 import Support
 import Testing
@@ -48,6 +49,7 @@ import Testing
     @Test func filesAndVersions() throws {
         let daemon = try DaemonHarness.running()
         try writeFile(daemon.directory + "/dek.bin", "a data key")
+        _ = try daemon.client().setSetting("rotation-interval-minimum", to: 0)
         for line in [
             "claviger key create payroll", "claviger wrap payroll --in dek.bin --raw --out dek.raw",
             "claviger key rotate payroll",

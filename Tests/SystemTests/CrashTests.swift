@@ -103,6 +103,13 @@ private struct Witness {
         generator = SeededGenerator(seed: seed)
     }
 
+    /// The third rotation of a key within a minute has a reason.
+    private mutating func rotation(of key: KeyID) -> KeyRotateRequest {
+        var request = KeyRotateRequest(key: .id(key), operation: operation())
+        request.reason = "kill test"
+        return request
+    }
+
     private mutating func operation() -> OperationID { OperationID(random: (generator.next(), generator.next())) }
 
     /// One kill, and what must be so after it.
@@ -126,7 +133,7 @@ private struct Witness {
             number += 1
             let change: Change =
                 if let known = answered.randomElement(using: &generator)?.1, Bool.random(using: &generator) {
-                    .rotate(KeyRotateRequest(key: .id(known.id), operation: operation()))
+                    .rotate(rotation(of: known.id))
                 } else {
                     .create(KeyCreateRequest(name: "key \(number)", operation: operation()))
                 }

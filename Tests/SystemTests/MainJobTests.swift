@@ -41,7 +41,7 @@ import Testing
         } while cursor != nil
         #expect(found.sorted() == made.sorted() && Set(found).count == made.count)
 
-        for _ in 0..<4 { _ = try client.rotateKey(.id(made[0])) }
+        for _ in 0..<4 { _ = try client.rotateKey(.id(made[0])) { $0.reason = "test" } }
         let newest = try client.versions(of: .id(made[0]), limit: 2)
         #expect(newest.versions.map(\.version) == [5, 4] && newest.more)
         let rest = try client.versions(of: .id(made[0]), limit: 100, before: 4)
@@ -84,7 +84,7 @@ import Testing
         let fresh = try client.opening(old.envelope, ["tenant=7"], refresh: true)
         #expect(fresh.opened == Opened.Expectation(key: old.key, version: 1, isStale: false))
         _ = try client.rotateKey(key)
-        _ = try client.rotateKey(key)
+        _ = try client.rotateKey(key) { $0.reason = "test" }
 
         let silent = try client.opening(old.envelope, ["tenant=7"])
         #expect(silent.opened == Opened.Expectation(key: old.key, version: 1, isStale: true) && silent.plaintext == dek)

@@ -28,9 +28,21 @@ package struct VersionEntry: Sendable {
     ///
     /// - Parameter key: the key that it is a version of.
     package func record(of key: KeyEntry) -> VersionRecord {
-        VersionRecord(
+        var record = VersionRecord(
             version: number, created: created, suite: suite, isCurrent: number == key.current.number, wraps: counter.reserved,
-            isUsable: !key.needsObject(self) || handles != nil)
+            isUsable: isUsable(of: key))
+        record.state = state
+        record.bits = key.kind == .root ? stored.bits : nil
+        record.isImported = stored.isImported
+        record.reason = stored.reason.isEmpty ? nil : stored.reason
+        record.retired = stored.retired
+        return record
+    }
+
+    /// Whether its material is there: as an object that has proven itself, or sealed in the database.
+    private func isUsable(of key: KeyEntry) -> Bool {
+        guard state != .destroyed, !key.stored.isWiped else { return false }
+        return !key.needsObject(self) || handles != nil
     }
 }
 

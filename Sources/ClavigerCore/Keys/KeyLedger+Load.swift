@@ -22,6 +22,7 @@ extension KeyLedger {
             }
             let loaded = keys
             snapshots.update { Snapshot(epoch: $0.epoch + 1, generation: generation, keys: loaded, settings: settings) }
+            alarm.setSoon()
         }
     }
 

@@ -12,6 +12,8 @@ package final class KeyLedger: Sendable {
     let store: Store
     let snapshots: SnapshotBox
     let time: TimeSource
+    /// Has the housekeeper look at what is due.
+    let alarm: Alarm
     let log: Logger
     private let turn = Mutex(())
 
@@ -19,6 +21,7 @@ package final class KeyLedger: Sendable {
         self.store = store
         self.snapshots = snapshots
         self.time = time
+        alarm = Alarm(time: time)
         self.log = log
     }
 
@@ -56,6 +59,7 @@ package final class KeyLedger: Sendable {
                 }
             }
             snapshots.update(decision.publish)
+            alarm.setSoon()
             return decision.reply
         }
     }

@@ -10,6 +10,7 @@ package final class Service: RequestHandler {
     let snapshots: SnapshotBox
     let store: Store
     let ledger: KeyLedger
+    package let housekeeper: Housekeeper
     /// Where dates come from.
     let time: TimeSource
     let log: Logger
@@ -38,6 +39,7 @@ package final class Service: RequestHandler {
         token = try TokenService(
             configuration: configuration, store: store, snapshots: snapshots, log: log, time: time, whenStuck: whenStuck)
         ledger = token.ledger
+        housekeeper = Housekeeper(token: token)
         self.time = time
         self.store = store
         self.snapshots = snapshots

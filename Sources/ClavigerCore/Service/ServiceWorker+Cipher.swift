@@ -213,6 +213,7 @@ extension ServiceWorker {
             if let failure { throw failure }
             guard written == length else { throw .malformedReply(.encrypt) }
         }
+        if version.use.noteWrap(at: service.time.now()) { service.ledger.alarm.setForUses() }
         return envelope
     }
 
@@ -248,6 +249,7 @@ extension ServiceWorker {
         }
         if let refused { throw refused }
         defer { session.wipeHeld() }
+        if version.use.noteUnwrap(at: service.time.now()) { service.ledger.alarm.setForUses() }
         try show(session.held(count))
     }
 

@@ -4,8 +4,12 @@ import ClavigerWire
 package struct Supervision: Sendable {
     /// Whether the module is to be initialised again.
     var reattachWanted = false
-    /// Keys whose newest version nears its wrap limit.
-    var rotations: Set<KeyID> = []
+    /// Keys that are to get a new version, and why.
+    var rotations: [KeyID: TokenService.RotationReason] = [:]
+    /// When objects are to be destroyed next; nil when there are none to be.
+    var ordersDue: UInt64?
+    /// Objects to be destroyed that were not found: the next binding decides about them.
+    var ordersSetAside: Set<[UInt8]> = []
     /// Whether the thread is to end.
     var isStopping = false
     private var failures = 0
@@ -51,6 +55,7 @@ package struct Supervision: Sendable {
     /// - Parameter isWhole: whether every key version was found.
     mutating func attached(isWhole: Bool) {
         failures = 0
+        ordersSetAside = []
         if isWhole { refindInterval = Supervision.firstRefindInterval }
     }
 

@@ -65,6 +65,11 @@ package struct TokenFiles: Sendable {
         try Files.syncDirectory(storage)
     }
 
+    /// Makes it durable that files are gone.
+    package func syncDirectories() throws(FileError) {
+        for token in try tokenDirectories() { try Files.syncDirectory(storage + "/" + token) }
+    }
+
     /// Destroys the copies: they hold the token's key under the PIN that was valid then. Called with every change of a PIN.
     package func destroyCopies() throws(FileError) {
         guard Files.status(copies) != nil else { return }

@@ -51,6 +51,9 @@ package struct TokenObjects: Sendable {
         keys.removeValue(forKey: name.objectID) ?? []
     }
 
+    /// Forgets the objects of a CKA_ID: they are gone.
+    mutating func forget(_ objectID: [UInt8]) { keys[objectID] = nil }
+
     /// Objects of ours that nobody has taken.
     package var rest: [Found] { keys.values.flatMap { $0 } }
 }

@@ -32,6 +32,7 @@ extension TokenService {
         }
         var quarantine: [QuarantineRecord] = []
         try proveInstance(&objects, &quarantine, &session, &scratch)
+        try destroyOrdered(&objects, &session)
         // Open intents first: what is adopted is a stored version like all others afterwards.
         for intent in try stored({ () throws(StoreError) in try store.openIntents() }) {
             try settle(intent, objects, &session, &scratch)
@@ -200,13 +201,38 @@ extension TokenService {
         // Another rotation may have made this very version since: then the object is that one's, and nothing is left to complete.
         let isNext = UInt64(before) + 1 == UInt64(intent.version)
         if isNext, let answer = try adopt(intent, objects, &session, &scratch) {
-            try ledger.alone { () throws(TokenFailure) in
-                _ = try stored { () throws(StoreError) in try complete(intent, nil, answer, isResumed: true) }
-            }
-            log.notice("a change that was cut off has been completed", metadata: intent.metadata)
+            try complete(intent, answer)
         } else {
             try stored { () throws(StoreError) in try store.fail(intent.operation) }
             log.notice("a change that was cut off left nothing usable behind", metadata: intent.metadata)
+        }
+    }
+
+    /// Completes an intent whose objects are there, unless the key has become something that cannot have it: then they go.
+    private func complete(_ intent: Intent, _ answer: KnownAnswer) throws(TokenFailure) {
+        try ledger.alone { () throws(TokenFailure) in
+            let snapshot = Snapshot(
+                epoch: 0, generation: 0, keys: try ledger.load(),
+                settings: try stored { () throws(StoreError) in try store.settings() })
+            let obstacle: Refusal?
+            do throws(Refusal) {
+                try requirePossible(intent, in: snapshot)
+                obstacle = nil
+            } catch {
+                obstacle = error
+            }
+            guard let obstacle else {
+                _ = try stored { () throws(StoreError) in try complete(intent, nil, nil, answer, isResumed: true) }
+                log.notice("a change that was cut off has been completed", metadata: intent.metadata)
+                return
+            }
+            try stored { () throws(StoreError) in
+                try store.fail(intent.operation, destroying: intent.orders(at: time.now(), "change refused"))
+            }
+            log.notice(
+                "a change that was cut off can no longer be made",
+                metadata: intent.metadata.merging(["reason": "\(obstacle)"]) { old, _ in old })
+            wantOrders()
         }
     }
 
@@ -237,12 +263,5 @@ extension TokenService {
                 return nil
             }
         }
-    }
-}
-
-extension Intent {
-    /// For the log.
-    var metadata: Logger.Metadata {
-        ["operation": "\(opcode.entry.name)", "key": "\(key)", "version": "\(version)"]
     }
 }

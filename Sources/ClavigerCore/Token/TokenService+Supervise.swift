@@ -5,7 +5,8 @@ import Logging
 import SecureMemory
 import Synchronization
 
-// The supervisor: one thread that gets a lost token back and rotates keys whose version nears its limit.
+// The supervisor: one thread that gets a lost token back, and does what the daemon by itself wants of the token: new versions, and the
+// destruction of objects.
 extension TokenService {
     /// The supervisor's work; returns after `stopSupervising`. Run it on a thread of its own.
     package func supervise() {
@@ -13,6 +14,7 @@ extension TokenService {
             let (due, isStopping) = supervision.withLock { ($0.due(), $0.isStopping) }
             if isStopping { return }
             rotateDueKeys()
+            let ordersDue = carryOutDueOrders()
             if let due {
                 let now = Clock.monotonic()
                 if now >= due {
@@ -21,7 +23,7 @@ extension TokenService {
                     continue
                 }
             }
-            bell.wait(until: due)
+            bell.wait(until: [due, ordersDue].compactMap { $0 }.min())
         }
     }
 
@@ -69,36 +71,49 @@ extension TokenService {
         bell.ring()
     }
 
-    /// Notes that a key's newest version nears its wrap limit.
-    func wantRotation(of key: KeyID) {
-        let isNews = supervision.withLock { $0.rotations.insert(key).inserted }
+    /// Notes that a key is to get a new version.
+    func wantRotation(of key: KeyID, because reason: RotationReason = .wrapLimit) {
+        let isNews = supervision.withLock { $0.rotations.updateValue(reason, forKey: key) == nil }
         guard isNews else { return }
-        log.warning("key version nears its wrap limit and will be rotated", metadata: ["key": "\(key)"])
+        if reason == .wrapLimit {
+            log.warning("key version nears its wrap limit and will be rotated", metadata: ["key": "\(key)"])
+        }
         bell.ring()
     }
 
-    private func rotateDueKeys() {
+    /// Rotates the keys that are to be. What fails is asked for again by whoever found it due.
+    func rotateDueKeys() {
         let due = supervision.withLock { supervision in
-            defer { supervision.rotations = [] }
+            defer { supervision.rotations = [:] }
             return supervision.rotations
         }
-        for key in due {
+        for (key, reason) in due {
             gate.enterShared()
             defer { gate.leave() }
-            guard currentStatus.state.serves, let entry = snapshots.current.keys[key],
-                entry.current.counter.reserved > WrapBudget.rotateAt
-            else { continue }
+            guard currentStatus.state.serves, let entry = snapshots.current.keys[key], isDue(entry, reason) else { continue }
             let change = Change(
-                operation: RandomSource.identifier(), uid: geteuid(), opcode: .keyRotate, body: key.bytes, target: .rotate(key))
+                operation: RandomSource.identifier(), caller: nil, opcode: .keyRotate, body: key.bytes,
+                target: .rotate(key, reason))
             do throws(Refusal) {
                 let record = try perform(change)
                 log.notice(
-                    "event=key-rotate outcome=success reason=wrap-limit",
+                    "event=key-rotate outcome=success reason=\(reason.text)",
                     metadata: ["key": "\(key)", "version": "\(record.version)"])
             } catch {
-                // The next block of wraps asks again.
-                log.error("rotation before the wrap limit failed", metadata: ["key": "\(key)", "error": "\(error)"])
+                log.error(
+                    "rotation failed; it will be tried again",
+                    metadata: ["key": "\(key)", "reason": "\(reason.text)", "error": "\(error)"])
             }
+        }
+    }
+
+    /// Whether a rotation is still due: somebody may have rotated the key meanwhile.
+    private func isDue(_ key: KeyEntry, _ reason: RotationReason) -> Bool {
+        switch reason {
+        case .wrapLimit: key.current.counter.reserved > WrapBudget.rotateAt
+        case .policy:
+            key.nextRotation(at: time.now()).map { $0 <= time.now() } ?? false
+        case .wish, .emergency: true
         }
     }
 

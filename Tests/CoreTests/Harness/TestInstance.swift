@@ -5,6 +5,7 @@ import Glibc
 import Logging
 import SecureMemory
 import Support
+import Synchronization
 import Testing
 
 @testable import ClavigerCore
@@ -14,6 +15,8 @@ import Testing
 final class TestInstance {
     let store: SoftTokenStore
     let configuration: Configuration
+    /// The clock of dates: it stands still until it is moved, through restarts too.
+    let clock = TestClock()
     // The lock on the token's storage ends with the service, so there is never a second one.
     private var running: Service?
 
@@ -48,7 +51,7 @@ final class TestInstance {
     private func begin() throws {
         let service = try Service(
             configuration: configuration, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, records: false,
-            whenStuck: { Issue.record("\($0)") })
+            time: clock.source, whenStuck: { Issue.record("\($0)") })
         service.token.start()
         running = service
     }
@@ -84,8 +87,17 @@ final class TestInstance {
     /// A change under an operation id of the caller's choice.
     static func change(_ operation: UInt64, _ opcode: Opcode, _ target: TokenService.Change.Target) -> TokenService.Change {
         TokenService.Change(
-            operation: OperationID(high: 7, low: operation), uid: 0, opcode: opcode, body: [UInt8(operation)], target: target)
+            operation: OperationID(high: 7, low: operation), caller: root, opcode: opcode, body: [UInt8(operation)],
+            target: target)
     }
+
+    /// A root key as it is to be made.
+    static func key(_ name: String) -> StoredKey {
+        StoredKey(id: RandomSource.identifier(), name: name, state: .active, created: 0, version: 1)
+    }
+
+    /// Who asks, unless somebody else is named.
+    static let root = Caller(pid: 1, uid: 0, gid: 0, groups: [], unit: nil, pidfdVerified: true)
 
     /// Makes a change as a worker does.
     func perform(_ change: TokenService.Change) throws -> KeyRecord {
@@ -101,7 +113,7 @@ final class TestInstance {
         let intent = Intent(
             operation: change.operation, uid: change.uid, opcode: change.opcode,
             bodyDigest: SHA256.digest(change.body.span.bytes), key: key, name: name, version: version, suite: .aesGCM,
-            created: Clock.date(), state: .open, reply: [])
+            created: clock.now, state: .open, reply: [])
         try token.store.begin(intent, forgetBefore: 0)
     }
 
@@ -113,7 +125,7 @@ final class TestInstance {
 
     /// Has a new worker do one request.
     func ask<R>(
-        _ opcode: Opcode, _ message: some WireMessage, source: [UInt8] = [], read: (RawSpan) throws -> R
+        _ opcode: Opcode, _ message: some WireMessage, source: [UInt8] = [], as caller: Caller? = nil, read: (RawSpan) throws -> R
     ) throws -> R {
         let worker = try service.makeWorker(entersToken: true)
         var frame = [UInt8](repeating: 0, count: 64 << 10)
@@ -122,12 +134,11 @@ final class TestInstance {
             frame.withUnsafeMutableBytes {
                 FrameWriter.request(message, opcode: opcode, requestID: 1, source: source.span.bytes, into: $0)
             })
-        let caller = Caller(pid: 1, uid: 0, gid: 0, groups: [], unit: nil, pidfdVerified: true)
         let header = try FrameHeader(frame.span.bytes)
         let answered = frame.withUnsafeBytes { frame in
             reply.withUnsafeMutableBytes { reply in
                 worker.handle(
-                    IncomingRequest(header: header, opcode: opcode, caller: caller, deadline: .max),
+                    IncomingRequest(header: header, opcode: opcode, caller: caller ?? TestInstance.root, deadline: .max),
                     frame: UnsafeRawBufferPointer(rebasing: frame[..<length]), reply: reply, scheduling: Alone())
             }
         }
@@ -174,4 +185,18 @@ final class TestInstance {
                 isStale: item.stale)
         }
     }
+}
+
+/// A clock of dates that stands still until it is moved.
+final class TestClock: Sendable {
+    private let moment = Mutex<UInt64>(Clock.date())
+
+    var now: UInt64 { moment.withLock { $0 } }
+    var source: TimeSource { TimeSource { self.now } }
+
+    /// Moves on.
+    func advance(_ milliseconds: UInt64) { moment.withLock { $0 += milliseconds } }
+
+    /// Stands at this moment from now on.
+    func set(_ now: UInt64) { moment.withLock { $0 = now } }
 }

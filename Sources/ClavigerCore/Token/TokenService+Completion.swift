@@ -1,0 +1,201 @@
+import ClavigerWire
+import Cryptoki
+import Logging
+import SecureMemory
+
+// From an intent to its end: objects on the token, then version, key and answer in the database, then the snapshot.
+extension TokenService {
+    /// Makes the objects of an intent and completes it.
+    func carryOut(
+        _ intent: Intent, _ caller: Caller?, isResumed: Bool, _ session: inout Session, _ scratch: inout CipherScratch
+    ) throws(Refusal) -> KeyRecord {
+        let name = ObjectName(key: intent.key, version: intent.version, role: .cipher)
+        let handles: SuiteHandles
+        let answer: KnownAnswer
+        do throws(ObjectFailure) {
+            // Looking for an object costs time with the number of objects, so only who may have made it before looks.
+            if isResumed,
+                let made = try factory.existingVersion(name, intent.suite, isFromDisk: false, session: &session)
+            {
+                handles = made
+            } else {
+                handles = try factory.makeVersion(name, intent.suite, session: &session)
+            }
+            answer = try factory.proof(name, handles, session: &session, scratch: &scratch)
+        } catch {
+            log.error("key version not made", metadata: intent.metadata.merging(["error": "\(error)"]) { old, _ in old })
+            switch error {
+            case .token(let cause):
+                // The object may or may not be there: the intent stays open and is settled at the next binding or retry.
+                if cause.meansLost { declareLost(cause.description) }
+                throw Refusal(.tokenUnavailable, retryAfter: 1_000)
+            case .attributes, .storage:
+                try mapping(ledger.refuse) { () throws(StoreError) in try store.fail(intent.operation) }
+                throw Refusal(.tokenUnavailable, "the token did not make a key that can be trusted; the log says more")
+            }
+        }
+        // Should the commit fail, the object waits for the open intent to be settled.
+        return try ledger.alone { () throws(Refusal) in
+            do throws(Refusal) {
+                try requirePossible(intent, in: snapshots.current)
+            } catch {
+                // The key was disabled or deleted, or its alias taken, while the token was at work: what it made goes again.
+                try mapping(ledger.refuse) { () throws(StoreError) in
+                    try store.fail(intent.operation, destroying: intent.orders(at: time.now(), "change refused"))
+                }
+                wantOrders()
+                throw error
+            }
+            let entry = try mapping(ledger.refuse) { () throws(StoreError) in
+                try complete(intent, caller, handles, answer, isResumed: isResumed)
+            }
+            snapshots.update { $0.with(entry) }
+            ledger.alarm.setSoon()
+            return entry.record(at: intent.created, snapshots.current.settings)
+        }
+    }
+
+    /// Requires that a change which was begun can still be made. Call it while nothing else changes.
+    ///
+    /// - Parameter snapshot: all keys as stored.
+    func requirePossible(_ intent: Intent, in snapshot: Snapshot) throws(Refusal) {
+        let now = time.now()
+        if intent.version == Limits.firstVersion {
+            try ledger.requireRoom(for: try IntentDetails.key(of: intent), at: now, snapshot)
+        } else {
+            guard let key = snapshot.keys[intent.key] else { throw Refusal(.denied) }
+            // Whether it was time for it was judged when it was begun.
+            try key.stored.require(.rotate, at: now, snapshot.settings, isEmergency: true)
+        }
+    }
+
+    /// Writes the end of a change: the version, the key and the answer, all or nothing. Call it while nothing else changes.
+    func complete(
+        _ intent: Intent, _ caller: Caller?, _ handles: SuiteHandles?, _ knownAnswer: KnownAnswer, isResumed: Bool
+    ) throws(StoreError) -> KeyEntry {
+        var version = StoredVersion(
+            key: intent.key, version: intent.version, suite: intent.suite, created: intent.created, knownAnswer: knownAnswer,
+            wrapsReserved: WrapBudget.block)
+        // The known answer is the first encryption. How many an earlier attempt has made nobody knows, so its block counts as used.
+        let counter = isResumed ? WrapCounter(reserved: WrapBudget.block) : WrapCounter(used: 1, reserved: WrapBudget.block)
+        var entry: KeyEntry
+        var before: StoredKey?
+        if intent.version == Limits.firstVersion {
+            do throws(Refusal) { entry = KeyEntry(try IntentDetails.key(of: intent), versions: []) } catch {
+                throw .corrupt("the intent of key \(intent.key) cannot be read: \(error.message)")
+            }
+        } else {
+            guard let stored = try store.key(intent.key) else { throw .corrupt("key \(intent.key) has no row") }
+            before = stored
+            entry = snapshots.current.keys[intent.key] ?? KeyEntry(stored, versions: [])
+            entry.stored = stored.revised(at: intent.created) {
+                $0.version = intent.version
+                $0.rotated = intent.created
+            }
+            version.reason = String(decoding: intent.details, as: UTF8.self)
+        }
+        entry.versions.append(VersionEntry(version, counter: counter, handles: handles))
+        let reply: [UInt8]
+        do throws(Refusal) {
+            reply = try KeyLedger.encoded(entry.record(at: intent.created, snapshots.current.settings))
+        } catch {
+            throw .corrupt(error.message)
+        }
+        try store.commit(
+            intent, key: entry.stored, from: before, version: version, reply: reply,
+            note: intent.note(caller, entry.stored, version))
+        return entry
+    }
+}
+
+/// What an intent says beyond its columns: a new key as its record, a rotation as its reason.
+enum IntentDetails {
+    /// A new key as it is to be, in the form in which it is shown.
+    static func record(of key: StoredKey) -> KeyRecord {
+        var record = KeyRecord(
+            id: key.id, name: key.name, state: .active, created: key.created, version: Limits.firstVersion,
+            versionCreated: key.created, suite: .aesGCM)
+        record.kind = key.kind
+        record.isImported = key.isImported
+        record.description = key.description
+        record.ring = key.ring
+        record.tags = key.tags
+        record.aliases = key.aliases
+        record.createdBy = key.createdBy
+        record.expires = key.expires
+        record.rotationMonths = key.rotationMonths
+        record.isRotationEnabled = key.isRotationEnabled
+        record.dualControl = key.dualControl
+        return record
+    }
+
+    /// The new key of an intent. One without details, which an earlier version has left, has its name only.
+    static func key(of intent: Intent) throws(Refusal) -> StoredKey {
+        var key = StoredKey(
+            id: intent.key, name: intent.name, state: .active, created: intent.created, version: Limits.firstVersion)
+        guard !intent.details.isEmpty else { return key }
+        let record = try KeyRecord.decode(intent.details.span.bytes)
+        key.kind = record.kind ?? .root
+        key.isImported = record.isImported
+        key.description = record.description ?? ""
+        key.ring = record.ring ?? StoredKey.defaultRing
+        key.tags = record.tags
+        key.aliases = record.aliases.sorted()
+        key.createdBy = record.createdBy ?? ""
+        key.expires = record.expires
+        key.rotationMonths = record.rotationMonths ?? 0
+        key.isRotationEnabled = record.isRotationEnabled
+        key.dualControl = record.dualControl ?? []
+        return key
+    }
+}
+
+extension Intent {
+    /// The objects that it makes.
+    var objectNames: [ObjectName] { suite.names(ObjectName(key: key, version: version, role: .cipher)) }
+
+    /// The orders to destroy what it has made.
+    func orders(at now: UInt64, _ reason: String) -> [DestroyOrder] {
+        objectNames.map { DestroyOrder($0, ordered: now, reason: reason) }
+    }
+
+    /// What the audit log is to say of its end.
+    func note(_ caller: Caller?, _ key: StoredKey, _ version: StoredVersion) -> ChangeNote {
+        var changes = [
+            ChangeNote.Change("version", from: version.version == 1 ? nil : "\(version.version - 1)", to: "\(version.version)")
+        ]
+        if version.version == Limits.firstVersion { changes.append(.init("name", from: nil, to: key.name)) }
+        if !version.reason.isEmpty { changes.append(.init("reason", from: nil, to: version.reason)) }
+        return ChangeNote(
+            event: opcode.entry.name, caller: caller, key: key.id, version: version.version, ring: key.ring, changes: changes)
+    }
+
+    /// For the log.
+    var metadata: Logger.Metadata {
+        ["operation": "\(opcode.entry.name)", "key": "\(key)", "version": "\(version)"]
+    }
+}
+
+extension KeyLedger {
+    /// Requires that a new key can be made as it is described: its aliases free, its ring there, its date to come.
+    func requireRoom(for key: StoredKey, at now: UInt64, _ snapshot: Snapshot) throws(Refusal) {
+        guard snapshot.keys[key.id] == nil else { throw Refusal(.alreadyExists, "there is a key \(key.id) already") }
+        guard UInt64(key.tags.count) <= snapshot.settings[.maximumTags] else {
+            throw Refusal(.limitReached, "a key has at most \(snapshot.settings[.maximumTags]) tags")
+        }
+        guard UInt64(key.aliases.count) <= snapshot.settings[.maximumAliases] else {
+            throw Refusal(.limitReached, "a key has at most \(snapshot.settings[.maximumAliases]) aliases")
+        }
+        guard Set(key.aliases).count == key.aliases.count else { throw Refusal(.invalidValue, "an alias is given twice") }
+        for alias in key.aliases where snapshot.aliases[alias] != nil {
+            throw Refusal(.alreadyExists, "the alias '\(alias)' is taken")
+        }
+        if let expires = key.expires, expires <= now {
+            throw Refusal(.invalidValue, "the expiration date \(DateText(expires)) has passed")
+        }
+        let ring = key.ring
+        guard try read({ connection throws(StoreError) in try connection.hasRing(ring) }) else {
+            throw Refusal(.notFound, "there is no key ring '\(ring)': create it first")
+        }
+    }
+}

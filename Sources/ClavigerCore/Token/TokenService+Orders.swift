@@ -1,0 +1,194 @@
+import ClavigerWire
+import Cryptoki
+import Logging
+import Synchronization
+
+// Destroying objects on the token: only those whose end is committed in the database, and only while nobody can hold their handles.
+extension TokenService {
+    /// Objects that are destroyed in one go: requests wait meanwhile.
+    private static let ordersAtOnce = 8
+    /// How long to wait for requests to leave, in nanoseconds: newcomers wait behind, so a request that is stuck in the token must not
+    /// keep them long.
+    private static let orderPatience: UInt64 = 1_000_000_000
+
+    /// How long after an attempt that failed the next comes, in nanoseconds.
+    private static let orderPause: UInt64 = 5_000_000_000
+
+    /// Notes that there may be objects to be destroyed.
+    func wantOrders() {
+        supervision.withLock { $0.ordersDue = Clock.monotonic() }
+        bell.ring()
+    }
+
+    /// The supervisor's part: carries out what is due.
+    ///
+    /// - Returns: when to come again; nil when somebody will ring.
+    func carryOutDueOrders() -> UInt64? {
+        let due = supervision.withLock { $0.ordersDue }
+        guard let due else { return nil }
+        guard due <= Clock.monotonic() else { return due }
+        supervision.withLock { $0.ordersDue = nil }
+        // A token that is away is bound again before it serves, and binding carries out what is left.
+        guard currentStatus.state.serves, !carryOutOrders() else { return nil }
+        let next = Clock.monotonic() + TokenService.orderPause
+        supervision.withLock { $0.ordersDue = next }
+        return next
+    }
+
+    /// Carries out the orders that there are, but for those whose objects were looked for in vain.
+    ///
+    /// - Returns: false when it has to be tried again later.
+    @discardableResult
+    func carryOutOrders() -> Bool {
+        while true {
+            let orders: [DestroyOrder]
+            do throws(StoreError) { orders = try store.destroyOrders() } catch {
+                log.error("orders to destroy objects cannot be read", metadata: ["error": "\(error)"])
+                return false
+            }
+            let setAside = supervision.withLock { $0.ordersSetAside }
+            let batch = Array(orders.lazy.filter { !setAside.contains($0.objectID) }.prefix(TokenService.ordersAtOnce))
+            guard !batch.isEmpty else { return true }
+            // An order can be read before its change is published. Changes are made one at a time, so after this it has been, and
+            // requests that come from now on know nothing of the handles.
+            ledger.alone {}
+            guard let done = carryOut(batch) else { return false }
+            let rest = batch.filter { !done.contains($0) }.map(\.objectID)
+            supervision.withLock { $0.ordersSetAside.formUnion(rest) }
+            do throws(StoreError) { try store.close(done) } catch {
+                log.error("orders that were carried out cannot be closed", metadata: ["error": "\(error)"])
+                return false
+            }
+        }
+    }
+
+    /// Carries out some orders.
+    ///
+    /// - Returns: those whose objects are gone; nil when the token could not be worked with now.
+    private func carryOut(_ orders: [DestroyOrder]) -> [DestroyOrder]? {
+        // Looking takes long on a token with many objects, so requests are let in meanwhile.
+        gate.enterShared()
+        let generation = snapshots.current.generation
+        let found = find(orders)
+        gate.leave()
+        guard let found else { return nil }
+        let withObjects = found.filter { !$0.objects.isEmpty }
+        for (order, _) in found where !withObjects.contains(where: { $0.order == order }) {
+            // Not found can mean not seen: the next binding, which looks at everything, decides.
+            log.warning("an object to be destroyed was not found", metadata: order.metadata)
+        }
+        guard !withObjects.isEmpty else { return [] }
+        guard gate.enterAlone(until: Clock.monotonic() + TokenService.orderPatience) else { return nil }
+        let destroyed: [DestroyOrder] = {
+            defer { gate.leave() }
+            guard snapshots.current.generation == generation else { return [] }
+            return withObjects.filter { destroy($0.objects, $0.order) }.map(\.order)
+        }()
+        gate.enterShared()
+        defer { gate.leave() }
+        // The token's word alone is not enough, and a file that is gone must stay gone after a power failure.
+        guard let rest = find(destroyed) else { return nil }
+        do throws(FileError) { try files?.syncDirectories() } catch {
+            log.error("the token's storage cannot be synced", metadata: ["error": "\(error)"])
+            return nil
+        }
+        let gone = rest.filter(\.objects.isEmpty).map(\.order)
+        for order in gone { log.notice("object destroyed", metadata: order.metadata) }
+        return gone
+    }
+
+    /// The objects of orders. Call it inside the gate.
+    private func find(_ orders: [DestroyOrder]) -> [(order: DestroyOrder, objects: [ObjectHandle])]? {
+        do throws(CryptokiError) {
+            return try manage { (session, _) throws(CryptokiError) in
+                var found: [(order: DestroyOrder, objects: [ObjectHandle])] = []
+                for order in orders { found.append((order, try objects(of: order, &session))) }
+                return found
+            }
+        } catch {
+            log.error("objects to be destroyed cannot be looked for", metadata: ["error": "\(error)"])
+            if error.meansLost { declareLost(error.description) }
+            return nil
+        }
+    }
+
+    /// Our objects of this id, whatever their class: a key pair's public half goes with it.
+    func objects(of order: DestroyOrder, _ session: inout Session) throws(CryptokiError) -> [ObjectHandle] {
+        let prefix = Array(ObjectName.labelPrefix(instance: instance.id).utf8)
+        var ours: [ObjectHandle] = []
+        for object in try session.findObjects(matching: [.bool(.token, true), .id(order.objectID)], limit: 16) {
+            if try session.bytes(.label, of: object).starts(with: prefix) { ours.append(object) }
+        }
+        return ours
+    }
+
+    /// Destroys the objects of an order. Call it alone in the gate.
+    private func destroy(_ objects: [ObjectHandle], _ order: DestroyOrder) -> Bool {
+        guard !isNeeded(order, snapshots.current.keys) else {
+            log.critical("an order is against an object that is in use; it is not carried out", metadata: order.metadata)
+            return false
+        }
+        do throws(CryptokiError) {
+            return try manage { (session, _) throws(CryptokiError) in
+                for object in objects { try session.destroyObject(object) }
+                return true
+            } ?? false
+        } catch {
+            log.error("object not destroyed", metadata: order.metadata.merging(["error": "\(error)"]) { old, _ in old })
+            if error.meansLost { declareLost(error.description) }
+            return false
+        }
+    }
+
+    /// Destroys what was ordered before this binding and is still there. Called when the token has proven to be ours, under the lock and
+    /// alone.
+    func destroyOrdered(_ objects: inout TokenObjects, _ session: inout Session) throws(TokenFailure) {
+        let asFailure = { (error: StoreError) in TokenFailure(error) }
+        let orders = try mapping(asFailure) { () throws(StoreError) in try store.destroyOrders() }
+        guard !orders.isEmpty else { return }
+        let needed = try ledger.load()
+        var done: [DestroyOrder] = []
+        for order in orders {
+            guard !isNeeded(order, needed) else {
+                log.critical("an order is against an object that is in use; it is not carried out", metadata: order.metadata)
+                continue
+            }
+            do throws(CryptokiError) {
+                let found = try self.objects(of: order, &session)
+                for object in found { try session.destroyObject(object) }
+                // Where objects cannot be read, this one may be among them.
+                guard !found.isEmpty || objects.unreadable == 0 else { continue }
+                objects.forget(order.objectID)
+                done.append(order)
+                if !found.isEmpty { log.notice("object destroyed", metadata: order.metadata) }
+            } catch {
+                if error.meansLost { throw .lost(error.description) }
+                log.error("object not destroyed", metadata: order.metadata.merging(["error": "\(error)"]) { old, _ in old })
+            }
+        }
+        do throws(FileError) { try files?.syncDirectories() } catch { throw TokenFailure(error) }
+        let closed = done
+        try mapping(asFailure) { () throws(StoreError) in try store.close(closed) }
+    }
+
+    /// Whether a version that is in use is made of the object: then the order is wrong, whoever wrote it.
+    private func isNeeded(_ order: DestroyOrder, _ keys: [KeyID: KeyEntry]) -> Bool {
+        guard let name = ObjectName(objectID: order.objectID) else { return false }
+        if name.key.bytes == instance.id.bytes { return true }
+        guard name.role == .cipher || name.role == .authentication, let key = keys[name.key],
+            let version = key.version(name.version)
+        else { return false }
+        return key.needsObject(version)
+    }
+}
+
+extension DestroyOrder {
+    /// For the log.
+    var metadata: Logger.Metadata {
+        let name = ObjectName(objectID: objectID)
+        return [
+            "key": "\(name.map { "\($0.key)" } ?? "?")", "version": "\(name?.version ?? 0)", "role": "\(name?.role.name ?? "?")",
+            "reason": "\(reason)",
+        ]
+    }
+}
