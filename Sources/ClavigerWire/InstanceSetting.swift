@@ -41,8 +41,8 @@ public enum InstanceSetting: String, CaseIterable, Sendable {
                 3_600, SettingEntry.delays, .seconds,
                 "How long after a rotation the next is refused, unless it is an emergency with a reason.")
         case .maximumRings: SettingEntry(50, 0...10_000, .count, "How many key rings there may be beside 'default'.")
-        case .maximumAliases: SettingEntry(5, 0...5, .count, "How many aliases one key may have.")
-        case .maximumTags: SettingEntry(30, 0...30, .count, "How many tags one key may have.")
+        case .maximumAliases: SettingEntry(5, 0...UInt64(Limits.maximumAliases), .count, "How many aliases one key may have.")
+        case .maximumTags: SettingEntry(30, 0...UInt64(Limits.maximumTags), .count, "How many tags one key may have.")
         }
     }
 

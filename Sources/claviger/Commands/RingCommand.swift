@@ -115,7 +115,9 @@ private struct RingDocument: Encodable {
 
     static func text(_ rings: [RingRecord]) -> String {
         var table = Table(["RING", "KEYS", "CREATED", "BY"])
-        for ring in rings { table.add([ring.id, String(ring.keys), Text.time(ring.created), ring.createdBy]) }
+        for ring in rings {
+            table.add([ring.id, String(ring.keys), Text.time(ring.created), ring.createdBy.isEmpty ? "-" : ring.createdBy])
+        }
         return table.text
     }
 }

@@ -54,7 +54,7 @@ struct SettingsCommand: ParsableCommand {
 
                 Examples:
                   claviger settings set purge-delay 8h
-                  claviger settings set maximum-aliases 10
+                  claviger settings set maximum-rings 200
 
                 JSON: \(SettingDocument.fields).
                 """)

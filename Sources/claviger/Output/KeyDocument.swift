@@ -110,7 +110,9 @@ struct KeyDocument: Encodable {
         guard key.state == .destroyed else { return Table.pairs(pairs) }
         add("deleted", key.deleted.map { Text.time($0) + (key.deletedBy.map { " by \($0)" } ?? "") })
         if key.isWiped { add("material", "destroyed for good") }
-        add("can be restored", key.isRestoreAllowed ? key.restorableUntil.map { "until \(Text.time($0))" } ?? "now" : "no")
+        add(
+            "can be restored",
+            key.isWiped ? "no" : key.restorableUntil.map { "\(key.isRestoreAllowed ? "" : "not now; ")until \(Text.time($0))" })
         add("can be purged", key.isPurgeAllowed ? "now" : key.purgeFrom.map { "from \(Text.time($0))" })
         add("purged by itself", key.purgeScheduled.map(Text.time))
         return Table.pairs(pairs)
