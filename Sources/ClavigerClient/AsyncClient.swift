@@ -48,6 +48,14 @@ public final class AsyncClient: Sendable {
         return try frame.read { (frame) throws(ClientError) in try Replies.single(frame, Replies.generated) }
     }
 
+    /// Has the token make a DEK inside itself that nobody is shown; as `Client.generateSealed`.
+    public func generateSealed(
+        key: KeyReference, count: Int = Limits.defaultGenerated, context: [String] = []
+    ) async throws(ClientError) -> Wrapped {
+        let frame = try await call(Requests.generateSealed(key, count, context))
+        return try frame.read { (frame) throws(ClientError) in try Replies.single(frame, Replies.wrapped) }
+    }
+
     /// Opens an envelope; parameters as for `Client.unwrap`.
     public func unwrap(
         _ envelope: [UInt8], context: [String] = [], key: KeyReference? = nil, refresh: Bool = false

@@ -46,6 +46,16 @@ public final class Client: Sendable {
         }
     }
 
+    /// Has the token make a DEK of `count` bytes, 16 to 64 and a multiple of 8, inside itself: nobody is shown it before it is
+    /// unwrapped. The key must wrap by AES key wrap; another is refused with `suite-unsupported`.
+    public func generateSealed(
+        key: KeyReference, count: Int = Limits.defaultGenerated, context: [String] = []
+    ) throws(ClientError) -> Wrapped {
+        try call(Requests.generateSealed(key, count, context)) { (frame) throws(ClientError) in
+            try Replies.single(frame, Replies.wrapped)
+        }
+    }
+
     /// Opens an envelope.
     ///
     /// - Parameters:

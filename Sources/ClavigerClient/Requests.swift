@@ -18,6 +18,13 @@ enum Requests {
         try wrap(key, WrapBatch().generating(count, context: context))
     }
 
+    static func generateSealed(_ key: KeyReference, _ count: Int, _ context: [String]) throws(ClientError) -> OutgoingRequest {
+        let encoded = try encodeContext(context)
+        let source = try RequestSource(capacity: encoded.count)
+        let item = WrapItem(input: .sealed(Int(UInt32(clamping: count))), context: source.add(context: encoded))
+        return try wrap(key, [item], source)
+    }
+
     static func wrap(_ key: KeyReference, _ batch: borrowing WrapBatch) throws(ClientError) -> OutgoingRequest {
         try wrap(key, batch.items, batch.source)
     }

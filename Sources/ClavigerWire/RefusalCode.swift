@@ -61,6 +61,8 @@ public enum RefusalCode: UInt32, CaseIterable, Sendable {
     case internalError = 71
     case pinRefused = 72
     case alreadyUnlocked = 73
+    /// The token, or the key's suite, cannot do what was asked.
+    case suiteUnsupported = 104
 
     /// What is fixed about the code.
     public var entry: RefusalEntry {
@@ -186,6 +188,8 @@ public enum RefusalCode: UInt32, CaseIterable, Sendable {
             RefusalEntry("internal", 500, nil, "the daemon met an error of its own; its log says more")
         case .pinRefused: RefusalEntry("pin-refused", 403, nil, "the token refused this PIN; it is not tried again by itself")
         case .alreadyUnlocked: RefusalEntry("already-unlocked", 409, nil, "the token is logged in already; nothing was done")
+        case .suiteUnsupported:
+            RefusalEntry("suite-unsupported", 422, nil, "the token or the key's suite cannot do this")
         }
     }
 

@@ -142,6 +142,8 @@ extension CommandFailure {
         case .internalError: "look into the daemon's log"
         case .pinRefused: "check the PIN before the next attempt: tokens lock after a few"
         case .alreadyUnlocked: "nothing; 'claviger status' shows the state"
+        case .suiteUnsupported:
+            "'claviger key show KEY' shows the suite of a key, 'claviger token doctor' those that the token has"
         }
     }
 }

@@ -79,6 +79,7 @@ enum FakeCipher {
                 let plaintext = [UInt8](repeating: 0x5a, count: count)
                 reply.envelope = add(envelope(plaintext))
                 reply.plaintext = add(plaintext)
+            case .sealed(let count): reply.envelope = add(envelope([UInt8](repeating: 0x5b, count: count)))
             }
             return reply
         }

@@ -94,15 +94,59 @@ import Testing
         #expect(!key.verifies([], of: digest) && !key.verifies([UInt8](repeating: 0, count: 64), of: digest))
     }
 
+    /// A key and a signature over "sample" that `openssl genrsa 3072` and `openssl dgst -sha256 -sign` made.
+    @Test func anRSASignatureOfOpenSSLVerifies() throws {
+        let key = try #require(SigningPublicKey(pem: SigningTests.rsaSample))
+        #expect(key.pem == SigningTests.rsaSample && key.kind == .rsa3072 && key.signatureLength == 384)
+        let digest = SHA256.digest(Array("sample".utf8).span.bytes)
+        let signature = hex(
+            "39ea5bc9e1d3e19a7156c2c9ceef3d764249be6d954826646a5ee353c2572bc3d422f3a55b6cfbea4bb234f06df417c010164384c11a5a92"
+                + "2f7c9620ff95ec006eb0f4313e5e416e7432d47d3a3c7601209d360359c075bd4a7c5d285063e1dfcbb0b3dce41495be92fc11d362b6c0dc"
+                + "b3d4e1514dd3950eefe92717165405b404486629be99f92182d00f1c17c4a6508e8392eab508803d1528ae25c670fd4f08bb9b779743b369"
+                + "ca0cfca207f894980354505e35b0a3f650c68fb078e3eff37084378e5988f88a0dbb1b85632e8ac12718ffa226969ff7d6bd955331778520"
+                + "b1a4f3309260fafcf733d8b64518a54c154ab14bb759a2bf215c3de38517353f58aa19f90d7a19e9bb1a6462b1e655071ed7a755524542d9"
+                + "2ea9832bf2fae27ae5ab79e986727f721ea883f705403eb7a6dd7f49a02e6dbd31af4b35bf17e0bc75d843d4728070bab88307dbc1bf4e5e"
+                + "d04ab2cc80f176ebfb458a589066980423d43c2b15124c35733bbe1a664c0bf0af3f468dcde578f7cb52e31e738ad5f6")
+        #expect(key.verifies(signature, of: digest))
+        for index in [0, 200, 383] {
+            var wrong = signature
+            wrong[index] ^= 1
+            #expect(!key.verifies(wrong, of: digest))
+        }
+        #expect(!key.verifies(signature, of: SHA256.digest(Array("simple".utf8).span.bytes)))
+        #expect(!key.verifies(Array(signature.prefix(64)), of: digest))
+        // Another exponent, and a modulus of another length, are no keys of ours.
+        #expect(SigningPublicKey(pem: SigningTests.rsaSample.replacing("AgMBAAE=", with: "AgMBAAM=")) == nil)
+        let modulus = Array(key.der.dropLast(5).suffix(384))
+        #expect(SigningPublicKey(modulus: modulus) == key && SigningPublicKey(modulus: [0] + modulus) == key)
+        #expect(SigningPublicKey(modulus: Array(modulus.dropLast())) == nil)
+    }
+
+    private static let rsaSample = """
+        -----BEGIN PUBLIC KEY-----
+        MIIBojANBgkqhkiG9w0BAQEFAAOCAY8AMIIBigKCAYEAj+biPBxEHvK6iwi4wHNC
+        Rb3JxUiZk0OiXVhdVnnZtL7S0PACK5HD81vUwNnxLudGA6FX85FpGa3cWze2C2mQ
+        eJ6USXSsnFIM/v7cdrhLk3u6SpDWNgXbU8F/xwvJjoxTyX/pU4KTsfn2mbFpPEU3
+        /8vv9Ok6rISI/5X0Ayyy9SHuDQvvYTFpAlwaGAsqV3t6nI4oQyaA1Ka2GGt92LQG
+        gTjE5rPG+Xde2+UOQpjgA3YWCAhL+nwfWg5I5E/Uh0SsZykuy5SHhkZqeBkGbLj9
+        89v+NQ2l7Luw33Rkr7V0RAgOCgeMylRC/Z2zSgtqrCiNq9wZAl5gUfiucyz3T3f7
+        o6xgxL7r4mDseftvzgEvOo58WWrr1ZBM10RqMRVlvtNlGp7Ls/s4Qqjn5IkCV6FZ
+        TS0BzcDi+wKpvVmDSpRJVdGZXlO8Sotvd0h28T/scaGnVmplnFfkHlqmAt3Dt1W1
+        FhDqaU1Zc8rN7oKl9wCnLm79BR4XUSEzZEq3GVZQ/QdhAgMBAAE=
+        -----END PUBLIC KEY-----
+
+        """
+
     @Test func onlyAPointOfTheCurveIsAKey() throws {
         let key = try #require(SigningPublicKey(pem: SigningTests.sample))
-        var beside = key.point
+        let point = Array(key.der.suffix(SigningPublicKey.pointLength))
+        var beside = point
         beside[64] ^= 1
         #expect(SigningPublicKey(point: beside) == nil)
-        #expect(SigningPublicKey(point: Array(key.point.dropLast())) == nil)
-        #expect(SigningPublicKey(attribute: [0x04, 65] + key.point) == key)
-        #expect(SigningPublicKey(attribute: key.point) == key)
-        #expect(SigningPublicKey(attribute: [0x04, 64] + key.point) == nil)
+        #expect(SigningPublicKey(point: Array(point.dropLast())) == nil)
+        #expect(SigningPublicKey(attribute: [0x04, 65] + point) == key)
+        #expect(SigningPublicKey(attribute: point) == key)
+        #expect(SigningPublicKey(attribute: [0x04, 64] + point) == nil)
         #expect(SigningPublicKey(pem: "") == nil)
         #expect(SigningPublicKey(pem: SigningTests.sample.replacing("YP7U", with: "YP7V")) == nil)
         #expect(SigningPublicKey(pem: SigningTests.sample.replacing("MFkw", with: "MFlw")) == nil)

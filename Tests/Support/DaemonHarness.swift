@@ -22,6 +22,8 @@ public final class DaemonHarness: Sendable {
         public var hasPINFile = true
         /// Lines for the table `[module]`.
         public var module: [String] = []
+        /// Which kind of token it is; only SoftHSM's come initialised.
+        public var family = TokenFamily.softHSM
         /// The path of the module; nil for SoftHSM's.
         public var modulePath: String?
         /// The value of `token.uri`.
@@ -62,6 +64,7 @@ public final class DaemonHarness: Sendable {
     public var logFile: String { directory + "/log" }
 
     private let process = Mutex<Child?>(nil)
+    private let family: TokenFamily
 
     /// How long anything may take before it counts as hung. Never waited for otherwise.
     public static let patience = Duration.seconds(90)
@@ -76,6 +79,7 @@ public final class DaemonHarness: Sendable {
         guard mkdtemp(&template) != nil else { throw HarnessError("mkdtemp: \(systemText(errno))") }
         directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
         socket = settings.socket ?? directory + "/s"
+        family = settings.family
         HarnessGuard.shared.tell("dir \(directory)")
         if settings.isOpen { chmod(directory, 0o711) }
         if initialised {
@@ -83,6 +87,7 @@ public final class DaemonHarness: Sendable {
         } else {
             try makeDirectory(state)
             try makeDirectory(tokens)
+            if case .nss = settings.family { try makeDirectory(directory + "/nss") }
         }
         try writeFile(softHSM, "directories.tokendir = \(tokens)\nobjectstore.backend = file\nlog.level = ERROR\n")
         try configure(settings)
@@ -102,11 +107,16 @@ public final class DaemonHarness: Sendable {
 
     /// Writes the daemon's configuration. A running daemon keeps the old one.
     public func configure(_ settings: Settings) throws {
-        let module = try settings.modulePath ?? SoftToken.modulePath()
-        var lines = [
-            "state-directory = \"\(state)\"", "[module]", "path = \"\(module)\"", "environment.SOFTHSM2_CONF = \"\(softHSM)\"",
-            "storage-path = \"\(tokens)\"", "storage-format = \"softhsm2-file\"", "software-token = true",
-        ]
+        var lines = ["state-directory = \"\(state)\""]
+        switch settings.family {
+        case .softHSM:
+            let module = try settings.modulePath ?? SoftToken.modulePath()
+            lines += [
+                "[module]", "path = \"\(module)\"", "environment.SOFTHSM2_CONF = \"\(softHSM)\"",
+                "storage-path = \"\(tokens)\"", "storage-format = \"softhsm2-file\"", "software-token = true",
+            ]
+        case .nss, .openCryptoki: lines += settings.family.moduleLines(directory)
+        }
         lines += settings.module + ["[token]", "uri = \"\(settings.uri)\""]
         if settings.hasPINFile { lines.append("pin-file = \"\(pinFile)\"") }
         lines += ["[socket]", "path = \"\(socket)\""] + settings.socketLines + settings.tables
@@ -128,9 +138,9 @@ public final class DaemonHarness: Sendable {
 
     /// Starts the daemon and returns at once.
     public func launch(environment: [String] = []) throws {
+        let command = family.command + [try Programs.path("clavigerd"), "--config", configuration]
         let child = try Child.spawn(
-            try Programs.path("clavigerd"), ["--config", configuration], output: logFile, error: logFile, appends: true,
-            environment: environment)
+            command[0], Array(command.dropFirst()), output: logFile, error: logFile, appends: true, environment: environment)
         process.withLock { $0 = child }
     }
 
@@ -205,8 +215,9 @@ public final class DaemonHarness: Sendable {
 
     /// Runs `claviger` as the other form does.
     public func claviger(_ arguments: [String], input: [UInt8] = []) throws -> Finished {
-        try Child.run(
-            try Programs.path("claviger"), arguments, directory: directory, input: input, environment: environment)
+        let command = family.command + [try Programs.path("claviger")] + arguments
+        return try Child.run(
+            command[0], Array(command.dropFirst()), directory: directory, input: input, environment: environment)
     }
 
     /// Runs a line of shell with `claviger` on the path, in this directory.

@@ -73,7 +73,7 @@ import Testing
             "more items than counted", wrap, key + field(2, bigEndian(UInt32(1)) + list([item, item]).dropFirst(4)),
             .malformedBody),
         Case("an empty item", wrap, key + field(2, list([[]])), .missingField),
-        Case("an unknown field in an item", wrap, key + field(2, list([item + field(4, [])])), .unknownField),
+        Case("an unknown field in an item", wrap, key + field(2, list([item + field(5, [])])), .unknownField),
         Case("an ignorable field in an item", wrap, key + field(2, list([item + field(0x8000, [])])), nil),
         Case("a field twice in an item", wrap, key + field(2, list([item + item])), .duplicateField),
         Case(
@@ -81,6 +81,9 @@ import Testing
         Case(
             "plaintext and generate in one item", wrap, key + field(2, list([item + field(2, bigEndian(UInt32(32)))])),
             .invalidValue),
+        Case("a given key, sealed", wrap, key + field(2, list([item + field(4, [1])])), .invalidValue),
+        Case(
+            "a mark that is 0", wrap, key + field(2, list([field(2, bigEndian(UInt32(32))) + field(4, [0])])), .invalidValue),
         Case("neither in an item", wrap, key + field(2, list([field(3, context([]))])), .missingField),
         Case("an open item without an envelope", UnwrapRequest.self, field(2, list([field(2, context([]))])), .missingField),
         Case("bytes that are no envelope fail their item only", UnwrapRequest.self, field(2, list([field(1, [])])), nil),

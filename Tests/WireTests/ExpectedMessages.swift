@@ -50,6 +50,7 @@ enum ExpectedMessages {
                 items: [
                     WrapItem(input: .given(ByteRange(offset: first.offset + 6, count: 1))), WrapItem(input: .generated(16)),
                 ])
+        case "wrap-request-sealed": return WrapRequest(key: .name("payroll"), items: [WrapItem(input: .sealed(32))])
         case "wrap-reply":
             return CipherReply(items: [try cipherItem { $0.envelope = try vector.part(envelope("suite-1")) }])
         case "wrap-reply-batch":

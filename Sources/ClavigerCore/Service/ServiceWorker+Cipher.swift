@@ -80,8 +80,7 @@ extension ServiceWorker {
                     let target = try locate(item, .rewrap, .rewrap, expected, snapshot, call)
                     use = (target.key.id, target.envelope.version)
                     let context = context(item.context, body)
-                    try open(target, item, context, session, body) { plaintext throws(Refusal) in
-                        let fresh = try reseal(plaintext, context, target.key, session)
+                    try renew(target, item, context, session, body) { fresh in
                         writer.u32(1, 0)
                         writer.id(3, target.key.id)
                         writer.u32(4, target.envelope.version)
@@ -100,7 +99,7 @@ extension ServiceWorker {
     // MARK: one item
 
     /// The key and envelope of an item to be opened.
-    private struct Target {
+    struct Target {
         let key: KeyEntry
         let envelope: Envelope
     }
@@ -160,6 +159,23 @@ extension ServiceWorker {
                 writer.rewind(to: mark)
                 throw error
             }
+        case .sealed(let count):
+            let envelope = try generateSealed(count, context, key, session)
+            writer.u32(1, 0)
+            writer.id(3, key.id)
+            writer.u32(4, version.number)
+            writer.bytes(5, envelope)
+        }
+    }
+
+    /// Makes the envelope of an item anew under the key's newest version, inside the token where the suites let it, and gives it to `use`.
+    private func renew(
+        _ target: Target, _ item: OpenItem, _ context: [UInt8], _ session: TokenSession, _ body: UnsafeRawBufferPointer,
+        use: ([UInt8]) -> Void
+    ) throws(Refusal) {
+        if let fresh = try rewrapInside(target, item, context, session, body) { return use(fresh) }
+        try open(target, item, context, session, body) { plaintext throws(Refusal) in
+            use(try reseal(plaintext, context, target.key, session))
         }
     }
 
@@ -172,10 +188,11 @@ extension ServiceWorker {
     /// Refuses a plaintext that the suite of the key's newest version has no room for.
     private func checkLength(_ count: Int, _ key: KeyEntry) throws(Refusal) {
         let suite = key.current.suite
-        guard suite.allows(plaintextLength: count) else {
+        let most = suite == .aesKeyWrapWithHMAC ? service.token.configuration.quirks.keyWrapLimit : Limits.maximumPlaintext
+        guard suite.allows(plaintextLength: count), count <= most else {
             throw Refusal(
                 .plaintextSize,
-                "key \(key.id) wraps with \(suite.name), which takes 16 to 4,096 bytes of plaintext, a multiple of 8")
+                "key \(key.id) wraps with \(suite.name), which takes 16 to \(most) bytes of plaintext here, a multiple of 8")
         }
     }
 
@@ -183,8 +200,21 @@ extension ServiceWorker {
     private func seal(
         _ input: SealInput, _ context: [UInt8], _ key: KeyEntry, _ session: TokenSession
     ) throws(Refusal) -> [UInt8] {
+        let header = Envelope.header(suite: key.current.suite, keyID: key.id, version: key.current.number)
+        return try makeEnvelope(of: input.count, key, session) { (handles, live, scratch, output) throws(CryptokiError) in
+            try SuiteCipher.seal(
+                input, label: .wrap, header: header, context: context.span.bytes, handles: handles, session: &live,
+                scratch: &scratch, into: output)
+        }
+    }
+
+    /// Has `body` write an envelope of `count` bytes of plaintext with the key's newest version, and counts it.
+    func makeEnvelope(
+        of count: Int, _ key: KeyEntry, _ session: TokenSession,
+        _ body: (SuiteHandles, inout Session, inout CipherScratch, UnsafeMutableRawBufferPointer) throws(CryptokiError) -> Int
+    ) throws(Refusal) -> [UInt8] {
         let version = key.current
-        try checkLength(input.count, key)
+        try checkLength(count, key)
         guard let handles = version.handles else {
             service.token.wantRefind()
             throw Refusal(.keyUnavailable, retryAfter: 5_000)
@@ -195,17 +225,14 @@ extension ServiceWorker {
             }
         }
         if isDue { service.token.wantRotation(of: key.id) }
-        let header = Envelope.header(suite: version.suite, keyID: key.id, version: version.number)
-        let length = Envelope.length(version.suite, plaintext: input.count)
+        let length = Envelope.length(version.suite, plaintext: count)
         var envelope = [UInt8](repeating: 0, count: length)
         try service.token.retrying(key, version, session, whileOpening: false) { (live, scratch) throws(CryptokiError) in
             var failure: CryptokiError?
             var written = 0
             envelope.withUnsafeMutableBytes { output in
                 do throws(CryptokiError) {
-                    written = try SuiteCipher.seal(
-                        input, label: .wrap, header: header, context: context.span.bytes, handles: handles, session: &live,
-                        scratch: &scratch, into: output)
+                    written = try body(handles, &live, &scratch, output)
                 } catch {
                     failure = error
                 }

@@ -5,14 +5,20 @@ extension ServiceWorker {
     func createKey(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
         let message = try call.decode(KeyCreateRequest.self)
         record.note(message)
-        guard message.isGenerated else { return try createKeyFromMaterial(message, call, &record) }
+        guard message.isGenerated else {
+            // A second key for a MAC would have to come from elsewhere.
+            guard message.suite == nil || message.suite == .aesGCM else {
+                throw Refusal(.suiteUnsupported, "keys from outside wrap with \(Suite.aesGCM.name)")
+            }
+            return try createKeyFromMaterial(message, call, &record)
+        }
         let key = try withToken { (_, _) throws(Refusal) -> KeyRecord in
             if let earlier = try service.ledger.answer(to: AskedChange(message.operation, call), as: KeyRecord.self) {
                 return earlier
             }
             let change = TokenService.Change(
                 operation: message.operation, caller: call.caller, opcode: .keyCreate, body: Array(call.body),
-                target: .create(try newKey(message, call, from: .token)))
+                target: .create(try newKey(message, call, from: .token), suite: message.suite))
             return try service.token.perform(change)
         }
         record.note(key: key.id, version: key.version)

@@ -55,7 +55,11 @@ extension TokenService {
         do throws(TokenFailure) {
             let (slot, info) = try initialize()
             let generation = snapshots.current.generation + 1
-            live.withLock { $0 = Live(module: module, slot: slot, generation: generation) }
+            let listed = try mapping({ (error: CryptokiError) in TokenFailure.lost(error.description) }) {
+                () throws(CryptokiError) in try module.mechanisms(slot)
+            }
+            let suites = SuiteChoice(mechanisms: listed).suites
+            live.withLock { $0 = Live(module: module, slot: slot, suites: suites, generation: generation) }
             try login(slot: slot, info: info, presented: presented)
             try bind(generation: generation)
             return nil

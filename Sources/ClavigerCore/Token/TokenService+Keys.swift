@@ -19,8 +19,9 @@ extension TokenService {
         var target: Target
 
         enum Target {
-            /// A new key, as it is to be stored; its version and state are decided here.
-            case create(StoredKey)
+            /// A new key, as it is to be stored; its version and state are decided here. Without a suite it gets the configured one, or
+            /// the best that the token has.
+            case create(StoredKey, suite: Suite? = nil)
             case rotate(KeyID, RotationReason)
         }
 
@@ -98,8 +99,9 @@ extension TokenService {
             version: Limits.firstVersion, suite: .aesGCM, created: now, state: .open, reply: [])
         let snapshot = snapshots.current
         switch change.target {
-        case .create(let key):
+        case .create(let key, let suite):
             try ledger.requireRoom(for: key, at: now, snapshot)
+            intent.suite = try chooseSuite(suite)
             intent.key = key.id
             intent.name = key.name
             intent.details = try KeyLedger.encoded(IntentDetails.record(of: key))
@@ -110,6 +112,7 @@ extension TokenService {
             guard key.current.number < UInt32.max else { throw Refusal(.wrapLimit) }
             intent.key = id
             intent.version = key.current.number + 1
+            intent.suite = key.current.suite
             intent.details = Array(reason.text.utf8)
         }
         try requireNoOrder(against: intent)

@@ -53,7 +53,8 @@ extension TokenService {
     /// milliseconds, and whoever wants a signature can do without for a while.
     static let signingPatience: UInt64 = 500_000_000
 
-    /// Signs a SHA-256 digest with the instance's `audit` key, in the token: ECDSA with P-256, r || s (64 bytes).
+    /// Signs a SHA-256 digest with the instance's `audit` key, in the token: ECDSA with P-256, r || s (64 bytes), or RSASSA-PKCS1-v1_5 with
+    /// 3,072 bits where the token has no curves.
     ///
     /// Has a session of its own and keeps no request waiting. Call it from anywhere, inside `enter` or outside; it fails within
     /// `signingPatience` when the token is away. The signature has been checked with the public key.
@@ -65,7 +66,8 @@ extension TokenService {
             guard let live = live.withLock({ $0 }), let key = live.signingKey else {
                 throw .unavailable(currentStatus.reason.isEmpty ? "it is not there" : currentStatus.reason)
             }
-            return try sign(digest, live, key, until: deadline)
+            guard let publicKey = verifyingKey.withLock({ $0 }) else { throw .unavailable("its public key is not there") }
+            return try sign(digest, live, key, publicKey, until: deadline)
         }
         guard let signature else { throw .unavailable("it is being taken hold of") }
         guard let publicKey = verifyingKey.withLock({ $0 }), publicKey.verifies(signature, of: digest) else {
@@ -78,18 +80,18 @@ extension TokenService {
     package var signingPublicKey: SigningPublicKey? { verifyingKey.withLock { $0 } }
 
     private func sign(
-        _ digest: [UInt8], _ live: Live, _ key: ObjectHandle, until deadline: UInt64
+        _ digest: [UInt8], _ live: Live, _ key: ObjectHandle, _ publicKey: SigningPublicKey, until deadline: UInt64
     ) throws(SigningFailure) -> [UInt8] {
         while true {
             let outcome: Result<[UInt8], CryptokiError>? = signer.withLockIfAvailable { signer in
                 do throws(CryptokiError) {
-                    return .success(try TokenService.sign(digest, live, key, &signer))
+                    return .success(try TokenService.sign(digest, live, key, publicKey, &signer))
                 } catch {
                     // A session that the token has forgotten is no lost token: one more try with another.
                     signer.drop()
                     guard error.meansLost else { return .failure(error) }
                     do throws(CryptokiError) {
-                        return .success(try TokenService.sign(digest, live, key, &signer))
+                        return .success(try TokenService.sign(digest, live, key, publicKey, &signer))
                     } catch {
                         signer.drop()
                         return .failure(error)
@@ -112,16 +114,20 @@ extension TokenService {
     private static let signingPoll: UInt32 = 200
 
     private static func sign(
-        _ digest: [UInt8], _ live: Live, _ key: ObjectHandle, _ signer: inout SigningSession
+        _ digest: [UInt8], _ live: Live, _ key: ObjectHandle, _ publicKey: SigningPublicKey, _ signer: inout SigningSession
     ) throws(CryptokiError) -> [UInt8] {
         try signer.use(live) { (session) throws(CryptokiError) in
-            var signature = [UInt8](repeating: 0, count: SigningPublicKey.signatureLength)
+            var signature = [UInt8](repeating: 0, count: publicKey.signatureLength)
+            let input = publicKey.input(digest)
             let outcome = signature.withUnsafeMutableBytes { output in
                 Result { () throws(CryptokiError) in
-                    try session.sign(.ecdsa, key: key, data: digest.span.bytes, into: output)
+                    switch publicKey.kind {
+                    case .ecP256: try session.sign(.ecdsa, key: key, data: input.span.bytes, into: output)
+                    case .rsa3072: try session.sign(.rsaPKCS, key: key, data: input.span.bytes, into: output)
+                    }
                 }
             }
-            guard try outcome.get() == SigningPublicKey.signatureLength else { throw .malformedReply(.sign) }
+            guard try outcome.get() == signature.count else { throw .malformedReply(.sign) }
             return signature
         }
     }
@@ -129,15 +135,19 @@ extension TokenService {
     /// Notes the pair's private key, and reads its public one. Called while the token is bound.
     func takeSigningKey(_ name: ObjectName, _ handle: ObjectHandle, _ session: inout Session) throws(TokenFailure) {
         live.withLock { $0?.signingKey = handle }
-        let point: [UInt8]?
+        let known: SigningPublicKey?
         do throws(CryptokiError) {
             let found = try session.findObjects(
                 matching: [.objectClass(.publicKey), .bool(.token, true), .id(name.objectID)], limit: 2)
-            point = found.count == 1 ? try session.bytes(.ecPoint, of: found[0]) : nil
+            switch (found.count == 1, configuration.quirks.auditKey) {
+            case (false, _): known = nil
+            case (true, .ecP256): known = SigningPublicKey(attribute: try session.bytes(.ecPoint, of: found[0]))
+            case (true, .rsa3072): known = SigningPublicKey(modulus: try session.bytes(.modulus, of: found[0]))
+            }
         } catch {
             throw .lost("the instance's signing key cannot be read: \(error)")
         }
-        guard let key = point.flatMap({ SigningPublicKey(attribute: $0) }) else {
+        guard let key = known else {
             log.error("the public key of the instance's signing pair is missing or not one: nothing can be signed")
             return
         }

@@ -13,6 +13,8 @@ package final class TokenService: Sendable {
     package struct Live: Sendable {
         let module: Module
         let slot: SlotID
+        /// The suites whose mechanisms the token lists, best first.
+        let suites: [Suite]
         /// Rises with every initialisation of the module; handles and sessions of another one are void.
         let generation: UInt64
         /// The instance's canary, once it has been proven.

@@ -4,6 +4,8 @@ public enum WrapInput: Sendable, Equatable {
     case given(ByteRange)
     /// So many bytes, made by the token.
     case generated(Int)
+    /// So many bytes, made inside the token, which nobody is shown: for keys that wrap by AES key wrap.
+    case sealed(Int)
 }
 
 /// An item of a wrap request.
@@ -28,21 +30,28 @@ public struct WrapItem: WireMessage {
         case (.some, .some): throw Refusal(.invalidValue, "an item has field 1 (plaintext) or field 2 (generate), never both")
         }
         context = fields.range(3)
+        if fields.flag(4, bytes) == true {
+            guard case .generated(let count) = input else {
+                throw Refusal(.invalidValue, "field 4 (sealed) goes with field 2 (generate)")
+            }
+            input = .sealed(count)
+        }
     }
 
     public func encode(to writer: inout BodyWriter, source: RawSpan) {
         switch input {
         case .given(let range): writer.bytes(1, source.part(range))
-        case .generated(let count): writer.u32(2, UInt32(count))
+        case .generated(let count), .sealed(let count): writer.u32(2, UInt32(count))
         }
         if let context { writer.bytes(3, source.part(context)) }
+        if case .sealed = input { writer.flag(4, true) }
     }
 
     /// The length of the plaintext.
     public var plaintextLength: Int {
         switch input {
         case .given(let range): range.count
-        case .generated(let count): count
+        case .generated(let count), .sealed(let count): count
         }
     }
 }

@@ -19,6 +19,9 @@ public enum Schema {
             2, "generate", .u32(UInt32(Limits.minimumGenerated)...UInt32(Limits.maximumGenerated)), required: false,
             "Have the token make a DEK of so many bytes, and return it."),
         FieldEntry(3, "context", .context, required: false, "What the envelope is bound to; absent is the empty list."),
+        FieldEntry(
+            4, "sealed", mark, required: false,
+            "1: make the DEK inside the token and return its envelope only; the key must wrap by AES key wrap."),
     ]
 
     /// The body of a wrap request.

@@ -1,3 +1,4 @@
+import ClavigerAdmin
 import ClavigerClient
 import Synchronization
 

@@ -18,12 +18,14 @@ struct WrapCommand: ParsableCommand {
         abstract: "Wraps a data key under a root key and prints its envelope.",
         discussion: """
             The data key, 1 to \(Limits.maximumPlaintext) bytes as they are, comes from stdin or --in, or is made by the token with --generate. \
-            A generated key is shown only where --plaintext-out says; without it, the envelope alone is kept.
+            A generated key is shown only where --plaintext-out says; without it, the envelope alone is kept. With --sealed it is made inside \
+            the token and the daemon never sees it either, which needs a root key made with --suite aes-kw-hmac.
 
             Examples:
               claviger wrap payroll --context tenant=7 < dek.bin > dek.clv
               claviger wrap payroll --generate --plaintext-out dek.bin > dek.clv
               claviger wrap payroll --bytes 64 --out dek.clv
+              claviger wrap vault --generate --sealed > dek.clv
               claviger wrap payroll --in dek.bin --json | jq -r .envelope
 
             JSON: envelope (text form), key, version.
@@ -46,6 +48,9 @@ struct WrapCommand: ParsableCommand {
             valueName: "n"))
     var bytes: Int?
 
+    @Flag(help: "Make the data key inside the token, and show it to nobody; with --generate or --bytes.")
+    var sealed = false
+
     @Option(
         help: ArgumentHelp("Write the generated data key to this file (mode 0600), or to stdout with '-'.", valueName: "file"))
     var plaintextOut: String?
@@ -65,6 +70,8 @@ struct WrapCommand: ParsableCommand {
         if !generates, plaintextOut != nil {
             throw ValidationError("--plaintext-out is for --generate: a given data key is yours already")
         }
+        if sealed, !generates { throw ValidationError("--sealed goes with --generate or --bytes") }
+        if sealed, plaintextOut != nil { throw ValidationError("--sealed and --plaintext-out exclude each other") }
         if let bytes, !(Limits.minimumGenerated...Limits.maximumGenerated).contains(bytes) {
             throw ValidationError("--bytes is from \(Limits.minimumGenerated) to \(Limits.maximumGenerated)")
         }
@@ -105,6 +112,7 @@ struct WrapCommand: ParsableCommand {
 
     private func wrapGenerated() throws(CommandFailure) {
         let destination = try envelopeDestination()
+        guard !sealed else { return try finish(destination, try generatedInside()) }
         guard let plaintextOut else {
             return try finish(destination, try generated().wrapped)
         }
@@ -118,6 +126,12 @@ struct WrapCommand: ParsableCommand {
     private func generated() throws(CommandFailure) -> Generated {
         try options.ask(key: key) { (client) throws(ClientError) in
             try client.generate(key: KeyReference(key), count: bytes ?? Limits.defaultGenerated, context: context.strings)
+        }
+    }
+
+    private func generatedInside() throws(CommandFailure) -> Wrapped {
+        try options.ask(key: key) { (client) throws(ClientError) in
+            try client.generateSealed(key: KeyReference(key), count: bytes ?? Limits.defaultGenerated, context: context.strings)
         }
     }
 

@@ -18,12 +18,43 @@ enum SuiteKeyWrap {
             try input.fill(plaintext, session: &session)
             let object = try session.createObject(
                 template(isSensitive: true), value: UnsafeRawBufferPointer(plaintext).bytes)
-            let length = try wrap(
-                object, of: input.count, aad: aad, cipher: cipher, authentication: authentication, session: &session,
-                into: output)
+            let length = try consume(object, session: &session) { (session) throws(CryptokiError) in
+                try wrap(
+                    object, of: input.count, aad: aad, cipher: cipher, authentication: authentication, session: &session,
+                    into: output)
+            }
             input.sealed(plaintext)
             return length
         }
+    }
+
+    /// A DEK of `count` bytes, made by the token as a session object that cannot be read.
+    static func generate(_ count: Int, session: inout Session) throws(CryptokiError) -> ObjectHandle {
+        try session.generateKey(
+            .genericSecretKeyGeneration, [.ulong(.valueLength, UInt(count))] + template(isSensitive: true))
+    }
+
+    /// The DEK of an envelope whose MAC fits, as a session object that cannot be read.
+    static func unwrapInside(
+        _ envelope: Envelope, of bytes: RawSpan, key: ObjectHandle, session: inout Session
+    ) throws(CryptokiError) -> ObjectHandle {
+        try session.unwrapKey(
+            .aesKeyWrap, unwrappingKey: key, wrapped: bytes.part(envelope.ciphertext), template(isSensitive: true))
+    }
+
+    /// Runs `body` with a session object and destroys it, whatever comes of that.
+    static func consume<R>(
+        _ object: ObjectHandle, session: inout Session, _ body: (inout Session) throws(CryptokiError) -> R
+    ) throws(CryptokiError) -> R {
+        let result: R
+        do throws(CryptokiError) {
+            result = try body(&session)
+        } catch {
+            try? session.destroyObject(object)
+            throw error
+        }
+        try session.destroyObject(object)
+        return result
     }
 
     /// Unwraps an envelope whose MAC fits.
@@ -36,29 +67,23 @@ enum SuiteKeyWrap {
             let count = try mapping(OpenFailure.token) { () throws(CryptokiError) -> Int in
                 let object = try session.unwrapKey(
                     .aesKeyWrap, unwrappingKey: key, wrapped: bytes.part(envelope.ciphertext), template(isSensitive: false))
-                let outcome = Result { () throws(CryptokiError) -> Int in
+                return try consume(object, session: &session) { (session) throws(CryptokiError) in
                     try session.read(.value, of: object, into: room)
                 }
-                try session.destroyObject(object)
-                return try outcome.get()
             }
             guard count == length else { throw .token(.malformedReply(.unwrapKey)) }
             return show(UnsafeRawBufferPointer(room))
         }
     }
 
-    /// Wraps a session object of `count` bytes, destroys it whatever comes of that, and completes the envelope.
-    private static func wrap(
+    /// Wraps a session object of `count` bytes and completes the envelope.
+    static func wrap(
         _ object: ObjectHandle, of count: Int, aad: [UInt8], cipher: ObjectHandle, authentication: ObjectHandle,
         session: inout Session, into output: UnsafeMutableRawBufferPointer
     ) throws(CryptokiError) -> Int {
         let offset = Envelope.headerLength + 1
         let wrapped = UnsafeMutableRawBufferPointer(rebasing: output[offset..<offset + count + overhead])
-        let outcome = Result { () throws(CryptokiError) -> Int in
-            try session.wrapKey(.aesKeyWrap, wrappingKey: cipher, key: object, into: wrapped)
-        }
-        try session.destroyObject(object)
-        let length = try outcome.get()
+        let length = try session.wrapKey(.aesKeyWrap, wrappingKey: cipher, key: object, into: wrapped)
         guard length == wrapped.count else { throw .malformedReply(.wrapKey) }
         return try EnvelopeMAC.append(
             to: output, ivLength: 0, ciphertextLength: length, aad: aad, key: authentication, session: &session)

@@ -55,6 +55,23 @@ struct NewKeyOptions: ParsableArguments {
     }
 }
 
+/// The suites, as people write them.
+enum SuiteWord: String, ExpressibleByArgument, CaseIterable {
+    case aesGCM = "aes-gcm"
+    case aesCBCWithHMAC = "aes-cbc-hmac"
+    case aesKeyWrapWithHMAC = "aes-kw-hmac"
+
+    static let form = "aes-gcm, aes-cbc-hmac (tokens without GCM) or aes-kw-hmac (data keys that stay in the token)"
+
+    var suite: Suite {
+        switch self {
+        case .aesGCM: .aesGCM
+        case .aesCBCWithHMAC: .aesCBCWithHMAC
+        case .aesKeyWrapWithHMAC: .aesKeyWrapWithHMAC
+        }
+    }
+}
+
 /// The actions that need a second person, as people write them.
 struct DualControlList: ExpressibleByArgument {
     static let form = "delete, purge, disable, restore, policy, separated by commas; or none"
@@ -89,6 +106,7 @@ extension KeyCommand {
                 Examples:
                   claviger key create payroll
                   claviger key create payroll --ring finance --rotate-every 3 --dual-control delete,purge
+                  claviger key create vault --suite aes-kw-hmac
                   claviger key create smtp-password --standard --from password.txt --expires 90d
                   id=$(claviger key create payroll --json | jq -r .id)
 
@@ -106,11 +124,15 @@ extension KeyCommand {
             completion: .file())
         var from: String?
 
+        @Option(help: ArgumentHelp("How it wraps: \(SuiteWord.form). Else as the configuration says.", valueName: "suite"))
+        var suite: SuiteWord?
+
         @OptionGroup var new: NewKeyOptions
 
         @OptionGroup var options: GlobalOptions
 
         func validate() throws {
+            if suite != nil, standard { throw ValidationError("--suite is for root keys: a standard key wraps nothing") }
             if from != nil, !standard {
                 throw ValidationError("--from is for --standard; 'claviger key import' makes a root key of given material")
             }
@@ -128,6 +150,7 @@ extension KeyCommand {
             try options.ask(key: name) { (client) throws(ClientError) in
                 try client.createKey(name: name) { request in
                     if standard { request.kind = .standard }
+                    request.suite = suite?.suite
                     new.fill(&request)
                 }
             }

@@ -1,7 +1,7 @@
 import Glibc
 
 /// Threads that block, which a measurement needs.
-enum Threads {
+package enum Threads {
     private final class Work: Sendable {
         let index: Int
         let body: @Sendable (Int) -> Void
@@ -15,7 +15,7 @@ enum Threads {
     /// Calls `body` with 0 ..< `count`, each on a thread of its own, and waits for all.
     ///
     /// - Returns: how many could be started.
-    static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) -> Int {
+    package static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) -> Int {
         var threads: [pthread_t] = []
         for index in 0..<count {
             let work = Unmanaged.passRetained(Work(index, body))

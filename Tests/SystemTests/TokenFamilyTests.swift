@@ -1,0 +1,142 @@
+import ClavigerClient
+import ClavigerWire
+import Glibc
+import Support
+import Testing
+
+/// The main job and the envelopes of every suite on every kind of token that is at hand, each at the level that its profile states.
+@Suite struct TokenFamilyTests {
+    private static let plaintexts: [[UInt8]] = [16, 24, 32, 64, 128, 256].map { count in
+        (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+    }
+
+    @Test(arguments: Suite.allCases) func softHSM(suite: Suite) throws {
+        let daemon = try DaemonHarness.running()
+        try mainJob(daemon, suite)
+    }
+
+    /// NSS softokn: suites 1 and 3, and data keys of at most 256 bytes in suite 3.
+    @Test func nss() throws {
+        guard let family = TokenFamily.installedNSS() else { return skip("NSS softokn", "libnss3 is not installed") }
+        var settings = DaemonHarness.Settings()
+        (settings.family, settings.uri) = (family, family.uri)
+        let daemon = try DaemonHarness(settings, initialised: false)
+        let made = try daemon.claviger("token", "init", "--json")
+        #expect(made.status == 0, "\(made.errorText)")
+        try daemon.start()
+        for suite in [Suite.aesGCM, .aesKeyWrapWithHMAC] { try mainJob(daemon, suite) }
+        let client = daemon.client()
+        let key = try client.createKey(name: "bound") { $0.suite = .aesKeyWrapWithHMAC }
+        #expect(try client.wrap(.id(key.id), [UInt8](repeating: 1, count: 256)).version == 1)
+        let tooLong = refusal { () throws(ClientError) in try client.wrap(.id(key.id), [UInt8](repeating: 1, count: 264)) }
+        #expect(tooLong == .plaintextSize)
+    }
+
+    /// openCryptoki's soft token: suite 2, and no other; records are signed with RSA.
+    @Test func openCryptoki() throws {
+        if let obstacle = OpenCryptokiSlot.obstacle { return skip("openCryptoki", obstacle) }
+        let log = "/tmp/clvt-ock-\(getpid()).log"
+        defer { unlink(log) }
+        var settings = DaemonHarness.Settings()
+        settings.family = .openCryptoki(try OpenCryptokiSlot(log: log))
+        let daemon = try DaemonHarness(settings, initialised: false)
+        try writeFile(daemon.directory + "/first-so-pin", OpenCryptokiSlot.firstOfficerPIN, mode: 0o400)
+        let made = try daemon.claviger(
+            "token", "init", "--weak-pin", "--so-pin-file", daemon.directory + "/first-so-pin", "--json")
+        #expect(made.status == 0, "\(made.errorText)")
+        try daemon.start()
+        try mainJob(daemon, .aesCBCWithHMAC)
+        let client = daemon.client()
+        #expect(try client.createKey(name: "usual").suite == .aesCBCWithHMAC)
+        for suite in [Suite.aesGCM, .aesKeyWrapWithHMAC] {
+            let code = refusal { () throws(ClientError) in try client.createKey(name: "other") { $0.suite = suite } }
+            #expect(code == .suiteUnsupported)
+        }
+    }
+
+    // MARK: what all of them must do
+
+    private func mainJob(_ daemon: DaemonHarness, _ suite: Suite) throws {
+        let client = daemon.client(retries: 8)
+        let key = try client.createKey(name: "suite \(suite.rawValue)") { $0.suite = suite }
+        #expect(key.suite == suite)
+        let name = KeyReference.id(key.id)
+        var envelopes: [(envelope: [UInt8], plaintext: [UInt8])] = []
+        for plaintext in Self.plaintexts {
+            let envelope = try client.wrap(name, plaintext, ["tenant=7", ""]).envelope
+            #expect(envelope[4] == suite.rawValue)
+            #expect(envelope.count == Envelope.length(suite, plaintext: plaintext.count))
+            envelopes.append((envelope, plaintext))
+        }
+        for count in [16, 32, 64] {
+            let made = try client.making(name, count, ["tenant=7", ""])
+            #expect(made.plaintext.count == count)
+            envelopes.append((made.envelope, made.plaintext))
+        }
+        // The old version opens beside the new one, before and after a restart, and rewraps.
+        #expect(try client.rotateKey(name, { $0.reason = "test" }).suite == suite)
+        for isAfter in [false, true] {
+            for (envelope, plaintext) in envelopes {
+                let opening = try client.opening(envelope, ["tenant=7", ""])
+                #expect(opening.plaintext == plaintext && opening.opened.isStale)
+                let fresh = try client.rewrap(envelope, context: ["tenant=7", ""], key: name)
+                #expect(fresh.previousVersion == 1 && fresh.wrapped.version == 2)
+                #expect(try client.open(fresh.wrapped.envelope, ["tenant=7", ""]) == plaintext)
+            }
+            if !isAfter { try daemon.restart() }
+        }
+        let health = try client.health()
+        #expect(health.state == .ready, "\(health.reason)")
+        #expect(try client.status().quarantined == 0)
+        try forgeries(client, envelopes[0].envelope, suite)
+        try sealed(client, name, suite)
+        #expect(try client.open(envelopes[0].envelope, ["tenant=7", ""]) == envelopes[0].plaintext)
+        #expect(try client.health().state == .ready)
+    }
+
+    /// Every refusal of what does not open is the same, byte for byte.
+    private func forgeries(_ client: Client, _ envelope: [UInt8], _ suite: Suite) throws {
+        var messages: Set<String> = []
+        func refuse(_ forged: [UInt8], _ what: String, context: [String] = ["tenant=7", ""]) {
+            let error = #expect(throws: ClientError.self, "\(suite): \(what)") { try client.open(forged, context) }
+            guard case .refused(let refusal)? = error else { return }
+            #expect([.decryptionFailed, .malformedEnvelope, .denied].contains(refusal.code), "\(what): \(refusal)")
+            if refusal.code == .decryptionFailed { messages.insert(refusal.message) }
+        }
+        for index in envelope.indices {
+            var forged = envelope
+            forged[index] ^= 1 << UInt8(index % 8)
+            refuse(forged, "byte \(index)")
+        }
+        for other in Suite.allCases where other != suite {
+            var forged = envelope
+            forged[4] = other.rawValue
+            refuse(forged, "suite \(other.rawValue) in the header")
+        }
+        refuse(envelope, "no context", context: [])
+        refuse(envelope, "another context", context: ["", "tenant=7"])
+        #expect(messages.count == 1)
+    }
+
+    /// Data keys that nobody is shown: made and rewrapped inside, where the suite can.
+    private func sealed(_ client: Client, _ key: KeyReference, _ suite: Suite) throws {
+        guard suite == .aesKeyWrapWithHMAC else {
+            let code = refusal { () throws(ClientError) in try client.generateSealed(key: key) }
+            #expect(code == .suiteUnsupported)
+            return
+        }
+        var known: Set<[UInt8]> = []
+        for count in [16, 24, 32, 64] {
+            let made = try client.generateSealed(key: key, count: count, context: ["x"])
+            let plaintext = try client.open(made.envelope, ["x"])
+            #expect(plaintext.count == count && known.insert(plaintext).inserted)
+        }
+        let old = try client.generateSealed(key: key)
+        _ = try client.rotateKey(key) { $0.reason = "test" }
+        let fresh = try client.rewrap(old.envelope, key: key)
+        #expect(fresh.wrapped.version == old.version + 1)
+        #expect(try client.open(fresh.wrapped.envelope) == client.open(old.envelope))
+        let odd = refusal { () throws(ClientError) in try client.generateSealed(key: key, count: 17) }
+        #expect(odd == .plaintextSize)
+    }
+}
