@@ -109,11 +109,13 @@ final class TestInstance {
     }
 
     /// The intent that `change` leaves when the daemon is killed right after writing it down.
-    func leaveIntent(_ change: TokenService.Change, key: KeyID, name: String = "", version: UInt32) throws {
+    func leaveIntent(
+        _ change: TokenService.Change, key: KeyID, name: String = "", version: UInt32, details: [UInt8] = []
+    ) throws {
         let intent = Intent(
             operation: change.operation, uid: change.uid, opcode: change.opcode,
             bodyDigest: SHA256.digest(change.body.span.bytes), key: key, name: name, version: version, suite: .aesGCM,
-            created: clock.now, state: .open, reply: [])
+            created: clock.now, state: .open, reply: [], details: details)
         try token.store.begin(intent, forgetBefore: 0)
     }
 
@@ -127,7 +129,15 @@ final class TestInstance {
     func ask<R>(
         _ opcode: Opcode, _ message: some WireMessage, source: [UInt8] = [], as caller: Caller? = nil, read: (RawSpan) throws -> R
     ) throws -> R {
-        let worker = try service.makeWorker(entersToken: true)
+        try TestInstance.ask(service, opcode, message, source: source, as: caller, read: read)
+    }
+
+    /// Has a new worker of a service do one request.
+    static func ask<R>(
+        _ service: Service, _ opcode: Opcode, _ message: some WireMessage, source: [UInt8] = [], as caller: Caller? = nil,
+        read: (RawSpan) throws -> R
+    ) throws -> R {
+        let worker = service.makeWorker(entersToken: true)
         var frame = [UInt8](repeating: 0, count: 64 << 10)
         var reply = [UInt8](repeating: 0, count: Limits.maximumReplySize)
         let length = try #require(
@@ -176,8 +186,13 @@ final class TestInstance {
 
     /// Unwraps one envelope.
     func unwrap(_ envelope: [UInt8], refresh: Bool = false) throws -> Unwrapped {
+        try TestInstance.unwrap(envelope, service, refresh: refresh)
+    }
+
+    /// Unwraps one envelope with a service.
+    static func unwrap(_ envelope: [UInt8], _ service: Service, refresh: Bool = false) throws -> Unwrapped {
         let item = OpenItem(envelope: ByteRange(offset: 0, count: envelope.count))
-        return try ask(.unwrap, UnwrapRequest(key: nil, items: [item], refresh: refresh), source: envelope) { body in
+        return try ask(service, .unwrap, UnwrapRequest(key: nil, items: [item], refresh: refresh), source: envelope) { body in
             let item = try CipherReply.decode(body).items[0]
             if let code = RefusalCode(rawValue: item.code) { throw Refusal(code, item.message) }
             return Unwrapped(
