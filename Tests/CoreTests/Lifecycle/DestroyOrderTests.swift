@@ -146,24 +146,36 @@ import Testing
             let done = Atomic(0)
             let failures = Mutex<[String]>([])
             let service = try instance.service
+            // An envelope of the version that is about to go: who uses it is refused as the table says, or served, and nothing else.
+            let passing = Mutex<[UInt8]>([])
+            let expected: [RefusalCode?] = [nil, .versionState, .keyDeleted, .denied]
             let threads = (0..<2).map { _ in
                 Worker {
                     while !stop.load(ordering: .acquiring) {
                         do {
+                            defer { done.add(1, ordering: .relaxed) }
                             guard try TestInstance.unwrap(envelope, service).plaintext == [1, 2, 3] else {
                                 throw Refusal(.internalError)
                             }
+                            let envelope = passing.withLock { $0 }
+                            guard !envelope.isEmpty else { continue }
+                            let outcome = try code { try TestInstance.unwrap(envelope, service) }
+                            if !expected.contains(outcome) { throw Refusal(outcome ?? .internalError) }
                         } catch { failures.withLock { $0.append("\(error)") } }
-                        done.add(1, ordering: .relaxed)
                     }
                 }
             }
             for _ in 0..<10 {
                 let key = try instance.create("passing").id
+                let envelope = try instance.wrap([4], key)
+                passing.withLock { $0 = envelope }
                 try instance.rotate(key)
                 try instance.retire(key, 1)
                 instance.clock.advance(4 * 3_600_000)
                 try instance.destroy(key, 1)
+                while !token.carryOutOrders() { sched_yield() }
+                let other = try instance.wrap([4], key)
+                passing.withLock { $0 = other }
                 try instance.delete(key)
                 instance.clock.advance(4 * 3_600_000)
                 try instance.purge(key)
