@@ -3,39 +3,39 @@ import ClavigerWire
 // Keys and their versions.
 extension AsyncClient {
     /// Creates a key. Without more it is a root key that the token makes; `fill` says what else it is to be.
-    public func createKey(name: String, _ fill: (inout KeyCreateRequest) -> Void = { _ in }) async throws(ClientError)
-        -> KeyRecord
-    {
+    public func createKey(
+        name: String, _ fill: (inout KeyCreateRequest) -> Void = { _ in }
+    ) async throws(ClientError) -> KeyRecord {
         try await message(Requests.filled(.keyCreate, KeyCreateRequest(name: name, operation: Requests.newOperation()), fill))
     }
 
     /// Creates a standard key that keeps `payload`, or, where `fill` says so, imports a root key of it. The bytes are copied
     /// to locked memory.
-    public func createKey(name: String, payload: RawSpan, _ fill: (inout KeyCreateRequest) -> Void = { _ in })
-        async throws(ClientError) -> KeyRecord
-    {
+    public func createKey(
+        name: String, payload: RawSpan, _ fill: (inout KeyCreateRequest) -> Void = { _ in }
+    ) async throws(ClientError) -> KeyRecord {
         try await message(Requests.create(name: name, payload, fill))
     }
 
     /// Gives a key a new version, under which it wraps from then on; `fill` says more, such as why it is an emergency.
-    public func rotateKey(_ key: KeyReference, _ fill: (inout KeyRotateRequest) -> Void = { _ in }) async throws(ClientError)
-        -> KeyRecord
-    {
+    public func rotateKey(
+        _ key: KeyReference, _ fill: (inout KeyRotateRequest) -> Void = { _ in }
+    ) async throws(ClientError) -> KeyRecord {
         try await message(Requests.filled(.keyRotate, KeyRotateRequest(key: key, operation: Requests.newOperation()), fill))
     }
 
     /// Gives a key a new version of given bytes: a standard key's secret, or the material of an imported root key.
-    public func rotateKey(_ key: KeyReference, payload: RawSpan, _ fill: (inout KeyRotateRequest) -> Void = { _ in })
-        async throws(ClientError) -> KeyRecord
-    {
+    public func rotateKey(
+        _ key: KeyReference, payload: RawSpan, _ fill: (inout KeyRotateRequest) -> Void = { _ in }
+    ) async throws(ClientError) -> KeyRecord {
         try await message(Requests.rotate(key, payload, fill))
     }
 
     /// A page of keys: `limit` of them, 100 when nil, 500 at most, from `cursor` on; by creation time unless `sort` says
     /// otherwise.
-    public func listKeys(limit: Int? = nil, cursor: [UInt8]? = nil, filter: KeyFilter = KeyFilter(), sort: String? = nil)
-        async throws(ClientError) -> KeyListReply
-    {
+    public func listKeys(
+        limit: Int? = nil, cursor: [UInt8]? = nil, filter: KeyFilter = KeyFilter(), sort: String? = nil
+    ) async throws(ClientError) -> KeyListReply {
         try await message(
             OutgoingRequest(
                 .keyList, KeyListRequest(limit: limit.map { UInt32(clamping: $0) }, cursor: cursor, filter: filter, sort: sort)))
@@ -70,7 +70,9 @@ extension AsyncClient {
     }
 
     /// Changes what describes a key; what `fill` leaves nil stays as it is.
-    public func updateKey(_ key: KeyReference, _ fill: (inout KeyUpdateRequest) -> Void) async throws(ClientError) -> KeyRecord {
+    public func updateKey(
+        _ key: KeyReference, _ fill: (inout KeyUpdateRequest) -> Void
+    ) async throws(ClientError) -> KeyRecord {
         try await message(Requests.filled(.keyUpdate, KeyUpdateRequest(key: key, operation: Requests.newOperation()), fill))
     }
 
@@ -85,9 +87,9 @@ extension AsyncClient {
     }
 
     /// Deletes a key, or says what that would do. It can be restored for some time.
-    public func deleteKey(_ key: KeyReference, force: Bool = false, dryRun: Bool = false) async throws(ClientError)
-        -> KeyDeleteReply
-    {
+    public func deleteKey(
+        _ key: KeyReference, force: Bool = false, dryRun: Bool = false
+    ) async throws(ClientError) -> KeyDeleteReply {
         try await message(
             OutgoingRequest(
                 .keyDelete, KeyDeleteRequest(key: key, operation: Requests.newOperation(), force: force, dryRun: dryRun)))
@@ -109,22 +111,23 @@ extension AsyncClient {
     }
 
     /// A page of a key's versions, newest first: `limit` of them, older than `before`.
-    public func versions(of key: KeyReference, limit: Int? = nil, before: UInt32? = nil) async throws(ClientError)
-        -> KeyVersionsReply
-    {
+    public func versions(
+        of key: KeyReference, limit: Int? = nil, before: UInt32? = nil
+    ) async throws(ClientError) -> KeyVersionsReply {
         try await message(Requests.versions(.keyVersions, key, limit, before))
     }
 
     /// How often the versions of a key were used and when last; a page as for `versions`.
-    public func census(of key: KeyReference, limit: Int? = nil, before: UInt32? = nil) async throws(ClientError) -> KeyCensusReply
-    {
+    public func census(
+        of key: KeyReference, limit: Int? = nil, before: UInt32? = nil
+    ) async throws(ClientError) -> KeyCensusReply {
         try await message(Requests.versions(.keyCensus, key, limit, before))
     }
 
     /// Retires a version, whose envelopes are then refused, or takes that back.
-    public func retireVersion(_ version: UInt32, of key: KeyReference, undo: Bool = false) async throws(ClientError)
-        -> VersionRecord
-    {
+    public func retireVersion(
+        _ version: UInt32, of key: KeyReference, undo: Bool = false
+    ) async throws(ClientError) -> VersionRecord {
         try await message(
             OutgoingRequest(
                 .versionRetire, VersionRetireRequest(key: key, operation: Requests.newOperation(), version: version, undo: undo)))

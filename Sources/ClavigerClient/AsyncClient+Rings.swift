@@ -34,9 +34,9 @@ extension AsyncClient {
     }
 
     /// Registers a resource with a key, or changes its registration; what `fill` leaves nil stays as it is.
-    public func register(_ resource: String, with key: KeyReference, _ fill: (inout RegistrationSetRequest) -> Void = { _ in })
-        async throws(ClientError) -> RegistrationRecord
-    {
+    public func register(
+        _ resource: String, with key: KeyReference, _ fill: (inout RegistrationSetRequest) -> Void = { _ in }
+    ) async throws(ClientError) -> RegistrationRecord {
         try await message(
             Requests.filled(
                 .registrationSet, RegistrationSetRequest(key: key, operation: Requests.newOperation(), resource: resource), fill))
@@ -51,9 +51,9 @@ extension AsyncClient {
     }
 
     /// A page of registrations, by key and resource.
-    public func listRegistrations(_ request: RegistrationListRequest = RegistrationListRequest()) async throws(ClientError)
-        -> RegistrationListReply
-    {
+    public func listRegistrations(
+        _ request: RegistrationListRequest = RegistrationListRequest()
+    ) async throws(ClientError) -> RegistrationListReply {
         try await message(OutgoingRequest(.registrationList, request))
     }
 }

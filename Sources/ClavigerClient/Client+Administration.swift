@@ -32,9 +32,9 @@ extension Client {
     }
 
     /// Changes policies of a key, or of the instance when nil; values that are nil stay as they are.
-    public func setPolicies(of key: KeyReference? = nil, revision: UInt64? = nil, _ values: PolicyValues) throws(ClientError)
-        -> PolicyReply
-    {
+    public func setPolicies(
+        of key: KeyReference? = nil, revision: UInt64? = nil, _ values: PolicyValues
+    ) throws(ClientError) -> PolicyReply {
         try message(
             OutgoingRequest(
                 .policySet, PolicySetRequest(key: key, operation: Requests.newOperation(), revision: revision, values: values)))
@@ -52,9 +52,9 @@ extension Client {
     }
 
     /// Asks for what needs a second person. For a change of policies see `requestPolicies`.
-    public func requestApproval(of action: ControlledAction, key: KeyReference?, reason: String? = nil, force: Bool = false)
-        throws(ClientError) -> ApprovalRecord
-    {
+    public func requestApproval(
+        of action: ControlledAction, key: KeyReference?, reason: String? = nil, force: Bool = false
+    ) throws(ClientError) -> ApprovalRecord {
         try message(
             OutgoingRequest(
                 .approvalRequest,
@@ -62,16 +62,16 @@ extension Client {
     }
 
     /// Asks for a change of policies that needs a second person.
-    public func requestPolicies(of key: KeyReference? = nil, _ values: PolicyValues, reason: String? = nil) throws(ClientError)
-        -> ApprovalRecord
-    {
+    public func requestPolicies(
+        of key: KeyReference? = nil, _ values: PolicyValues, reason: String? = nil
+    ) throws(ClientError) -> ApprovalRecord {
         try message(Requests.policies(key, values, reason))
     }
 
     /// A page of what was asked for and waits for a second person, by creation time; with `all` what is decided too.
-    public func listApprovals(limit: Int? = nil, cursor: [UInt8]? = nil, all: Bool = false) throws(ClientError)
-        -> ApprovalListReply
-    {
+    public func listApprovals(
+        limit: Int? = nil, cursor: [UInt8]? = nil, all: Bool = false
+    ) throws(ClientError) -> ApprovalListReply {
         try message(
             OutgoingRequest(
                 .approvalList, ApprovalListRequest(limit: limit.map { UInt32(clamping: $0) }, cursor: cursor, all: all)))

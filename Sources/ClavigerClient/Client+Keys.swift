@@ -9,31 +9,31 @@ extension Client {
 
     /// Creates a standard key that keeps `payload`, or, where `fill` says so, imports a root key of it. The bytes are copied
     /// to locked memory.
-    public func createKey(name: String, payload: RawSpan, _ fill: (inout KeyCreateRequest) -> Void = { _ in }) throws(ClientError)
-        -> KeyRecord
-    {
+    public func createKey(
+        name: String, payload: RawSpan, _ fill: (inout KeyCreateRequest) -> Void = { _ in }
+    ) throws(ClientError) -> KeyRecord {
         try message(Requests.create(name: name, payload, fill))
     }
 
     /// Gives a key a new version, under which it wraps from then on; `fill` says more, such as why it is an emergency.
-    public func rotateKey(_ key: KeyReference, _ fill: (inout KeyRotateRequest) -> Void = { _ in }) throws(ClientError)
-        -> KeyRecord
-    {
+    public func rotateKey(
+        _ key: KeyReference, _ fill: (inout KeyRotateRequest) -> Void = { _ in }
+    ) throws(ClientError) -> KeyRecord {
         try message(Requests.filled(.keyRotate, KeyRotateRequest(key: key, operation: Requests.newOperation()), fill))
     }
 
     /// Gives a key a new version of given bytes: a standard key's secret, or the material of an imported root key.
-    public func rotateKey(_ key: KeyReference, payload: RawSpan, _ fill: (inout KeyRotateRequest) -> Void = { _ in })
-        throws(ClientError) -> KeyRecord
-    {
+    public func rotateKey(
+        _ key: KeyReference, payload: RawSpan, _ fill: (inout KeyRotateRequest) -> Void = { _ in }
+    ) throws(ClientError) -> KeyRecord {
         try message(Requests.rotate(key, payload, fill))
     }
 
     /// A page of keys: `limit` of them, 100 when nil, 500 at most, from `cursor` on; by creation time unless `sort` says
     /// otherwise.
-    public func listKeys(limit: Int? = nil, cursor: [UInt8]? = nil, filter: KeyFilter = KeyFilter(), sort: String? = nil)
-        throws(ClientError) -> KeyListReply
-    {
+    public func listKeys(
+        limit: Int? = nil, cursor: [UInt8]? = nil, filter: KeyFilter = KeyFilter(), sort: String? = nil
+    ) throws(ClientError) -> KeyListReply {
         try message(
             OutgoingRequest(
                 .keyList, KeyListRequest(limit: limit.map { UInt32(clamping: $0) }, cursor: cursor, filter: filter, sort: sort)))
@@ -84,7 +84,9 @@ extension Client {
     }
 
     /// Deletes a key, or says what that would do. It can be restored for some time.
-    public func deleteKey(_ key: KeyReference, force: Bool = false, dryRun: Bool = false) throws(ClientError) -> KeyDeleteReply {
+    public func deleteKey(
+        _ key: KeyReference, force: Bool = false, dryRun: Bool = false
+    ) throws(ClientError) -> KeyDeleteReply {
         try message(
             OutgoingRequest(
                 .keyDelete, KeyDeleteRequest(key: key, operation: Requests.newOperation(), force: force, dryRun: dryRun)))
@@ -106,7 +108,9 @@ extension Client {
     }
 
     /// A page of a key's versions, newest first: `limit` of them, older than `before`.
-    public func versions(of key: KeyReference, limit: Int? = nil, before: UInt32? = nil) throws(ClientError) -> KeyVersionsReply {
+    public func versions(
+        of key: KeyReference, limit: Int? = nil, before: UInt32? = nil
+    ) throws(ClientError) -> KeyVersionsReply {
         try message(Requests.versions(.keyVersions, key, limit, before))
     }
 
@@ -116,7 +120,9 @@ extension Client {
     }
 
     /// Retires a version, whose envelopes are then refused, or takes that back.
-    public func retireVersion(_ version: UInt32, of key: KeyReference, undo: Bool = false) throws(ClientError) -> VersionRecord {
+    public func retireVersion(
+        _ version: UInt32, of key: KeyReference, undo: Bool = false
+    ) throws(ClientError) -> VersionRecord {
         try message(
             OutgoingRequest(
                 .versionRetire, VersionRetireRequest(key: key, operation: Requests.newOperation(), version: version, undo: undo)))

@@ -33,9 +33,9 @@ extension Client {
     }
 
     /// Registers a resource with a key, or changes its registration; what `fill` leaves nil stays as it is.
-    public func register(_ resource: String, with key: KeyReference, _ fill: (inout RegistrationSetRequest) -> Void = { _ in })
-        throws(ClientError) -> RegistrationRecord
-    {
+    public func register(
+        _ resource: String, with key: KeyReference, _ fill: (inout RegistrationSetRequest) -> Void = { _ in }
+    ) throws(ClientError) -> RegistrationRecord {
         try message(
             Requests.filled(
                 .registrationSet, RegistrationSetRequest(key: key, operation: Requests.newOperation(), resource: resource), fill))
@@ -50,9 +50,9 @@ extension Client {
     }
 
     /// A page of registrations, by key and resource.
-    public func listRegistrations(_ request: RegistrationListRequest = RegistrationListRequest()) throws(ClientError)
-        -> RegistrationListReply
-    {
+    public func listRegistrations(
+        _ request: RegistrationListRequest = RegistrationListRequest()
+    ) throws(ClientError) -> RegistrationListReply {
         try message(OutgoingRequest(.registrationList, request))
     }
 }

@@ -139,24 +139,29 @@ import Testing
         #expect(long.errorText.contains("line 1 of stdin is longer"))
     }
 
-    /// Killed at any moment, a run leaves every file old or new, and the next run does the rest.
-    @Test func aKilledRunLeavesEveryFileOldOrNew() throws {
+    /// Ended at any moment, a run leaves every file old or new, and the next run does the rest. One that is asked to end leaves nothing
+    /// else behind either.
+    @Test(arguments: [SIGKILL, SIGTERM, SIGINT])
+    func anEndedRunLeavesEveryFileOldOrNew(_ signal: Int32) throws {
         let count = 200
         for (number, envelope) in try envelopes(count, { _ in [] }).enumerated() {
             try writeFile(path(number), Array((text(envelope) + "\n").utf8))
         }
         let files = (0..<count).map(path)
-        var generator = SeededGenerator(seed: seed)
-        for round in UInt32(2)...5 {
+        var generator = SeededGenerator(seed: seed ^ UInt64(signal))
+        for round in UInt32(2)...4 {
             _ = try client.rotateKey(KeyReference("payroll")) { $0.reason = "another round" }
-            // Killed once a certain file is new, which another each time is.
+            // Ended once a certain file is new, which another each time is.
             let target = Int.random(in: 0..<count - 20, using: &generator)
             let output = daemon.directory + "/output"
             let child = try Child.spawn(
                 Programs.path("claviger"), ["rewrap", "--all"] + files, output: output, error: output,
                 environment: daemon.environment)
             _ = try eventually { try child.statusIfEnded() != nil || version(envelope(target)) == round }
-            child.end(SIGKILL)
+            child.end(signal)
+            if signal != SIGKILL {
+                #expect(try daemon.shell("ls -a | grep -c tmp$ || true").text == "0\n")
+            }
             for number in 0..<count {
                 let envelope = try envelope(number)
                 #expect([round - 1, round].contains(try version(envelope)))

@@ -3,9 +3,9 @@ public struct ApprovalRecord: WireMessage {
     public static var schema: [FieldEntry] { Schema.approvalRecord }
     /// The id of what was asked for.
     public var id: ApprovalID
-    /// 1 delete, 2 purge, 3 disable, 4 restore, 5 policy.
+    /// What is to be done.
     public var action: ControlledAction
-    /// The key; absent: the instance.
+    /// The key; nil: the instance.
     public var key: KeyID?
     /// The key's name.
     public var keyName: String?
@@ -15,19 +15,19 @@ public struct ApprovalRecord: WireMessage {
     public var requester: String
     /// The uid of who asked.
     public var requesterUID: UInt32
-    /// When it was asked for.
+    /// When it was asked for, in milliseconds since 1970.
     public var created: UInt64
-    /// When it expires unless it is decided before.
+    /// When it expires unless it is decided before, in milliseconds since 1970.
     public var expires: UInt64
-    /// 0 open, 1 approved, 2 cancelled, 3 expired.
+    /// What has become of it.
     public var state: ApprovalState
     /// Who decided.
     public var approver: String?
     /// The uid of who decided.
     public var approverUID: UInt32?
-    /// When it was decided.
+    /// When it was decided, in milliseconds since 1970.
     public var decided: UInt64?
-    /// 1: deletes the key though resources are registered with it.
+    /// Whether it deletes the key though resources are registered with it.
     public var force = false
     /// A change of policies: the body of the policy-set request to be carried out.
     public var body: [UInt8]?
@@ -87,17 +87,17 @@ public struct ApprovalRecord: WireMessage {
 /// A request to do what needs a second person.
 public struct ApprovalRequest: WireMessage {
     public static var schema: [FieldEntry] { Schema.approvalRequest }
-    /// 1 delete, 2 purge, 3 disable, 4 restore, 5 policy.
+    /// What is to be done.
     public var action: ControlledAction
     /// The operation's id, made by the client.
     public var operation: OperationID
-    /// The key; absent: the instance.
+    /// The key; nil: the instance.
     public var key: KeyReference?
     /// Why, for the record.
     public var reason: String?
     /// A change of policies: the body of the policy-set request to be carried out.
     public var body: [UInt8]?
-    /// 1: delete the key though resources are registered with it.
+    /// Whether to delete the key though resources are registered with it.
     public var force = false
 
     /// A request of these values.
@@ -135,11 +135,11 @@ public struct ApprovalRequest: WireMessage {
 /// A request for a page of what was asked for.
 public struct ApprovalListRequest: WireMessage {
     public static var schema: [FieldEntry] { Schema.approvalListRequest }
-    /// How many at most; 100 when absent.
+    /// How many at most; 100 when nil.
     public var limit: UInt32?
-    /// `next` of the page before; absent for the first.
+    /// `next` of the page before; nil for the first.
     public var cursor: [UInt8]?
-    /// 1: what is decided or expired too.
+    /// Whether what is decided or expired is listed too.
     public var all = false
 
     /// A request of these values.

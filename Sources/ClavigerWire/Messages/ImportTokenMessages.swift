@@ -3,17 +3,17 @@ public struct ImportTokenRecord: WireMessage {
     public static var schema: [FieldEntry] { Schema.importTokenRecord }
     /// The import token's id.
     public var id: ImportTokenID
-    /// When it was created.
+    /// When it was created, in milliseconds since 1970.
     public var created: UInt64
-    /// When it ends.
+    /// When it ends, in milliseconds since 1970.
     public var expires: UInt64
     /// How often it may be taken.
     public var uses: UInt32
     /// How often it was taken.
     public var used: UInt32
-    /// 0 open, 1 ended.
+    /// Whether it can still be taken.
     public var state: ImportTokenState
-    /// The digest of OAEP: 1 SHA-1, 2 SHA-256.
+    /// The digest of OAEP.
     public var oaep: OAEPDigest
     /// Who created it.
     public var createdBy: String
@@ -59,11 +59,11 @@ public struct ImportTokenRecord: WireMessage {
 /// A request for an import token.
 public struct ImportTokenCreateRequest: WireMessage {
     public static var schema: [FieldEntry] { Schema.importTokenCreateRequest }
-    /// For how many seconds; 600 when absent.
+    /// For how many seconds; 600 when nil.
     public var ttl: UInt32?
     /// The operation's id, made by the client.
     public var operation: OperationID
-    /// How often it may be taken; once when absent.
+    /// How often it may be taken; once when nil.
     public var uses: UInt32?
 
     /// A request of these values.
@@ -120,11 +120,11 @@ public struct ImportTokenTakeReply: WireMessage {
     public var publicKey: [UInt8]
     /// Good for one import.
     public var nonce: [UInt8]
-    /// The digest of OAEP: 1 SHA-1, 2 SHA-256.
+    /// The digest of OAEP.
     public var oaep: OAEPDigest
     /// How often it may still be taken.
     public var remaining: UInt32
-    /// When it ends.
+    /// When it ends, in milliseconds since 1970.
     public var expires: UInt64
 
     /// A reply of these values.

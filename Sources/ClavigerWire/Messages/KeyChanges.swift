@@ -7,7 +7,7 @@ public struct KeyUpdateRequest: WireMessage {
     public var key: KeyReference
     /// The operation's id, made by the client.
     public var operation: OperationID
-    /// The record's revision that the change is meant for; absent: whichever it is.
+    /// The record's revision that the change is meant for; nil: whichever it is.
     public var revision: UInt64?
     /// The new name.
     public var name: String?
@@ -15,7 +15,7 @@ public struct KeyUpdateRequest: WireMessage {
     public var description: String?
     /// The new tags, all of them.
     public var tags: [String]?
-    /// The new expiry; 0 removes it.
+    /// The new expiry, in milliseconds since 1970; 0 removes it.
     public var expires: UInt64?
 
     /// A request that changes nothing yet; the rest is filled in by who makes it.
@@ -85,9 +85,9 @@ public struct KeyDeleteRequest: WireMessage {
     public var key: KeyReference
     /// The operation's id, made by the client.
     public var operation: OperationID
-    /// 1: delete it though resources are registered with it.
+    /// Whether to delete it though resources are registered with it.
     public var force = false
-    /// 1: change nothing, say what would happen.
+    /// Whether to change nothing and only say what would happen.
     public var dryRun = false
 
     /// A request of these values.
@@ -130,15 +130,15 @@ public struct KeyDeleteReply: WireMessage {
     public var wraps: UInt64
     /// How many envelopes of it were opened, as far as was seen.
     public var unwraps: UInt64
-    /// When it was last seen in use.
+    /// When it was last seen in use, in milliseconds since 1970.
     public var lastUsed: UInt64?
-    /// Until when it can be restored.
+    /// Until when it can be restored, in milliseconds since 1970.
     public var restorableUntil: UInt64
-    /// From when on it can be purged.
+    /// From when on it can be purged, in milliseconds since 1970.
     public var purgeFrom: UInt64
     /// How many aliases it has.
     public var aliases: UInt32
-    /// 1 when it is deleted, 0 after a dry run.
+    /// Whether it is deleted; not after a dry run.
     public var isDone: Bool
     /// Why deleting it would be refused.
     public var blocked: String?

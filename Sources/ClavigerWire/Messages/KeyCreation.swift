@@ -7,7 +7,7 @@ public struct KeyCreateRequest: WireMessage {
     public var name: String
     /// The operation's id, made by the client.
     public var operation: OperationID
-    /// 0 root key, 1 standard key; absent: a root key.
+    /// Whether it is to be a root key or a standard key; nil: a root key.
     public var kind: KeyKind?
     /// What the key is for.
     public var description: String?
@@ -15,15 +15,15 @@ public struct KeyCreateRequest: WireMessage {
     public var tags: [String] = []
     /// Its aliases.
     public var aliases: [String] = []
-    /// When it expires, in milliseconds since 1970-01-01T00:00:00Z; absent: never.
+    /// When it expires, in milliseconds since 1970; nil: never.
     public var expires: UInt64?
-    /// The key ring that it belongs to; absent: `default`.
+    /// The key ring that it belongs to; nil: `default`.
     public var ring: String?
     /// Its rotation policy instead of the instance's: every so many months; 0 for none.
     public var rotationMonths: UInt32?
     /// The actions that need a second person instead of the instance's.
     public var dualControl: DualControl?
-    /// 1: the instance's policies for new keys are not taken over.
+    /// Whether none of the instance's policies for new keys is taken over.
     public var withoutPolicies = false
     /// A standard key's secret, or a root key's material of 16, 24 or 32 bytes.
     public var payload: ByteRange?
@@ -37,7 +37,7 @@ public struct KeyCreateRequest: WireMessage {
     public var bits: UInt32?
     /// The nonce that was taken with the import token.
     public var nonce: [UInt8]?
-    /// The suite; absent: the best that the token can do.
+    /// The suite; nil: the best that the token can do.
     public var suite: Suite?
     /// With an import token: the new key's id, made by the client and bound by the proof.
     public var keyID: KeyID?

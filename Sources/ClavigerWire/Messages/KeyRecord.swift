@@ -5,21 +5,21 @@ public struct KeyRecord: WireMessage {
     public var id: KeyID
     /// Its name.
     public var name: String
-    /// 1 active, 2 suspended, 3 deactivated, 5 destroyed.
+    /// Its state.
     public var state: KeyState
-    /// When it was created, in milliseconds since 1970-01-01T00:00:00Z.
+    /// When it was created, in milliseconds since 1970.
     public var created: UInt64
     /// Its newest version, under which it wraps.
     public var version: UInt32
-    /// When that version was made.
+    /// When that version was made, in milliseconds since 1970.
     public var versionCreated: UInt64
     /// The suite of that version.
     public var suite: Suite
-    /// 0 root key, 1 standard key.
+    /// Whether it is a root key or a standard key.
     public var kind: KeyKind?
-    /// 1 when its material was imported; absent when the token made it.
+    /// Whether its material was imported.
     public var isImported = false
-    /// The size of the newest version's material; absent for a standard key.
+    /// The size of the newest version's material; nil for a standard key.
     public var bits: UInt32?
     /// What it is for.
     public var description: String?
@@ -31,31 +31,31 @@ public struct KeyRecord: WireMessage {
     public var aliases: [String] = []
     /// Who created it.
     public var createdBy: String?
-    /// When it was last changed.
+    /// When it was last changed, in milliseconds since 1970.
     public var updated: UInt64?
     /// Rises with every change: what a careful change gives back to be refused if somebody came between.
     public var revision: UInt64?
-    /// When it was last rotated; absent when it never was.
+    /// When it was last rotated, in milliseconds since 1970; nil when it never was.
     public var rotated: UInt64?
-    /// When it expires; absent when it does not.
+    /// When it expires, in milliseconds since 1970; nil when it does not.
     public var expires: UInt64?
-    /// When it was deleted.
+    /// When it was deleted, in milliseconds since 1970.
     public var deleted: UInt64?
     /// Who deleted it.
     public var deletedBy: String?
-    /// Until when it can be restored.
+    /// Until when it can be restored, in milliseconds since 1970.
     public var restorableUntil: UInt64?
-    /// From when on it can be purged.
+    /// From when on it can be purged, in milliseconds since 1970.
     public var purgeFrom: UInt64?
-    /// When it is purged by itself.
+    /// When it is purged by itself, in milliseconds since 1970.
     public var purgeScheduled: UInt64?
-    /// 1 when it could be restored now.
+    /// Whether it could be restored now.
     public var isRestoreAllowed = false
-    /// 1 when it could be purged now.
+    /// Whether it could be purged now.
     public var isPurgeAllowed = false
-    /// Its rotation policy: every so many months; 0 or absent for none.
+    /// Its rotation policy: every so many months; 0 or nil for none.
     public var rotationMonths: UInt32?
-    /// 1 when that policy is switched on.
+    /// Whether that policy is switched on.
     public var isRotationEnabled = false
     /// The actions that need a second person: delete, purge, disable, restore, policy.
     public var dualControl: DualControl?
@@ -65,7 +65,7 @@ public struct KeyRecord: WireMessage {
     public var isWiped = false
     /// The open request to do something to it that needs a second person.
     public var pendingApproval: ApprovalID?
-    /// When its rotation policy rotates it next.
+    /// When its rotation policy rotates it next, in milliseconds since 1970.
     public var nextRotation: UInt64?
 
     /// A record of what every record has; the rest is filled in by who makes it.

@@ -3,7 +3,7 @@ public struct KeyReadRequest: WireMessage {
     public static var schema: [FieldEntry] { Schema.keyReadRequest }
     /// The key, by id, alias or name.
     public var key: KeyReference
-    /// The version; absent: the newest.
+    /// The version; nil: the newest.
     public var version: UInt32?
 
     /// A request of these values.

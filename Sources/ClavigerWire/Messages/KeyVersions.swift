@@ -5,17 +5,17 @@ public struct CensusRecord: WireMessage {
     public static var schema: [FieldEntry] { Schema.censusRecord }
     /// Its number.
     public var version: UInt32
-    /// 0 in use, 1 retired, 2 destroyed.
+    /// Its state.
     public var state: VersionState
     /// How many envelopes it has made, as far as was seen.
     public var wraps: UInt64
     /// How many of its envelopes were opened, as far as was seen.
     public var unwraps: UInt64
-    /// When it was last seen to make one.
+    /// When it was last seen to make one, in milliseconds since 1970.
     public var lastWrap: UInt64?
-    /// When one of its envelopes was last seen to be opened.
+    /// When one of its envelopes was last seen to be opened, in milliseconds since 1970.
     public var lastUnwrap: UInt64?
-    /// 1 when it could be retired now.
+    /// Whether it could be retired now.
     public var isRetirable: Bool
 
     /// A record of these values.
@@ -60,7 +60,7 @@ public struct KeyCensusReply: WireMessage {
     public var id: KeyID
     /// Newest first.
     public var versions: [CensusRecord]
-    /// 1 when older versions follow.
+    /// Whether older versions follow.
     public var more: Bool
 
     /// A reply of these values.
@@ -92,7 +92,7 @@ public struct VersionRetireRequest: WireMessage {
     public var operation: OperationID
     /// The version.
     public var version: UInt32
-    /// 1: the version is used again.
+    /// Whether the version is used again instead.
     public var undo = false
 
     /// A request of these values.

@@ -1,26 +1,26 @@
 /// Policies: as a request, what is to change (nil stays as it is); as a reply, what holds (nil does not apply).
 public struct PolicyValues: Sendable, Equatable {
-    /// 1 when keys are rotated by policy.
+    /// Whether keys are rotated by policy.
     public var rotationEnabled: Bool?
     /// Every so many months; 0 for none.
     public var rotationMonths: UInt32?
     /// The actions that need a second person: delete, purge, disable, restore, policy.
     public var dualControl: DualControl?
-    /// Instance: 1 when new keys take this over.
+    /// Instance: whether new keys take this over.
     public var dualControlEnabled: Bool?
-    /// Instance: 1 when the rules on creating and importing hold.
+    /// Instance: whether the rules on creating and importing hold.
     public var accessEnabled: Bool?
-    /// Instance: 1 when root keys may be created.
+    /// Instance: whether root keys may be created.
     public var createRoot: Bool?
-    /// Instance: 1 when standard keys may be created.
+    /// Instance: whether standard keys may be created.
     public var createStandard: Bool?
-    /// Instance: 1 when root keys may be imported.
+    /// Instance: whether root keys may be imported.
     public var importRoot: Bool?
-    /// Instance: 1 when standard keys may be imported.
+    /// Instance: whether standard keys may be imported.
     public var importStandard: Bool?
-    /// Instance: 1 when keys may be imported with an import token only.
+    /// Instance: whether keys may be imported with an import token only.
     public var enforceToken: Bool?
-    /// Instance: 1 when metrics of requests are kept.
+    /// Instance: whether metrics of requests are kept.
     public var metricsEnabled: Bool?
 
     /// No values.
@@ -137,7 +137,7 @@ public struct PolicyReply: WireMessage {
 /// A request for a key's policies or the instance's.
 public struct PolicyShowRequest: WireMessage {
     public static var schema: [FieldEntry] { Schema.policyShowRequest }
-    /// The key; absent: the instance.
+    /// The key; nil: the instance.
     public var key: KeyReference?
 
     /// A request of these values.

@@ -7,19 +7,19 @@ public struct RegistrationRecord: WireMessage {
     public var resource: String
     /// What it is.
     public var description: String?
-    /// 1 when it forbids deleting the key, force or not.
+    /// Whether it forbids deleting the key, force or not.
     public var retention: Bool
-    /// When the registration ends by itself; absent: when it is released.
+    /// When the registration ends by itself, in milliseconds since 1970; nil: when it is released.
     public var leaseEnds: UInt64?
     /// The key version that the resource was last protected with.
     public var version: UInt32
-    /// When it was registered.
+    /// When it was registered, in milliseconds since 1970.
     public var created: UInt64
     /// Who registered it.
     public var createdBy: String
     /// The uid that may change it.
     public var ownerUID: UInt32
-    /// When it was last changed.
+    /// When it was last changed, in milliseconds since 1970.
     public var updated: UInt64
     /// Rises with every change.
     public var revision: UInt64
@@ -80,11 +80,11 @@ public struct RegistrationSetRequest: WireMessage {
     public var resource: String
     /// What it is; empty removes it.
     public var description: String?
-    /// 1: the key cannot be deleted while this is registered.
+    /// Whether the key cannot be deleted while this is registered.
     public var retention: Bool?
     /// For how long it is registered, in milliseconds from now; 0 for until it is released.
     public var lease: UInt64?
-    /// The key version that it is protected with; absent: the newest.
+    /// The key version that it is protected with; nil: the newest.
     public var version: UInt32?
     /// The record's revision that the change is meant for; 0: only if there is none yet.
     public var revision: UInt64?
@@ -155,13 +155,13 @@ public struct RegistrationListRequest: WireMessage {
     public static var schema: [FieldEntry] { Schema.registrationListRequest }
     /// Only those of this key.
     public var key: KeyReference?
-    /// How many at most; 100 when absent.
+    /// How many at most; 100 when nil.
     public var limit: UInt32?
-    /// `next` of the page before; absent for the first.
+    /// `next` of the page before; nil for the first.
     public var cursor: [UInt8]?
     /// Only resources of this name; `*` stands for any characters.
     public var resourcePattern: String?
-    /// Only those with (1) or without (0) retention.
+    /// Only those with or without retention.
     public var retention: Bool?
 
     /// A request of these values.

@@ -3,7 +3,7 @@ public struct RingRecord: WireMessage {
     public static var schema: [FieldEntry] { Schema.ringRecord }
     /// The ring's id.
     public var id: String
-    /// When it was created.
+    /// When it was created, in milliseconds since 1970.
     public var created: UInt64
     /// Who created it.
     public var createdBy: String
@@ -61,9 +61,9 @@ public struct RingCreateRequest: WireMessage {
 /// A request for a page of a list.
 public struct PageRequest: WireMessage {
     public static var schema: [FieldEntry] { Schema.pageRequest }
-    /// How many at most; 100 when absent.
+    /// How many at most; 100 when nil.
     public var limit: UInt32?
-    /// `next` of the page before; absent for the first.
+    /// `next` of the page before; nil for the first.
     public var cursor: [UInt8]?
 
     /// A request of these values.
@@ -115,7 +115,7 @@ public struct RingDeleteRequest: WireMessage {
     public var id: String
     /// The operation's id, made by the client.
     public var operation: OperationID
-    /// 1: destroyed keys that it still holds move to `default`.
+    /// Whether destroyed keys that it still holds move to `default`.
     public var force = false
 
     /// A request of these values.

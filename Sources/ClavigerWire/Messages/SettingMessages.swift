@@ -15,7 +15,7 @@ public struct SettingRecord: WireMessage {
     public var unit: String
     /// What it decides.
     public var meaning: String
-    /// When it was set.
+    /// When it was set, in milliseconds since 1970.
     public var updated: UInt64?
     /// Who set it.
     public var updatedBy: String?

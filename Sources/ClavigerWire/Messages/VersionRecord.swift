@@ -3,25 +3,25 @@ public struct VersionRecord: WireMessage {
     public static var schema: [FieldEntry] { Schema.version }
     /// Its number.
     public var version: UInt32
-    /// When it was made.
+    /// When it was made, in milliseconds since 1970.
     public var created: UInt64
     /// Its suite.
     public var suite: Suite
-    /// 1 when it is the one that wraps.
+    /// Whether it is the one that wraps.
     public var isCurrent: Bool
     /// A bound on how often it has encrypted; counted in blocks, so that no crash lowers it.
     public var wraps: UInt64
-    /// 1 when its object on the token answers as it did when it was made.
+    /// Whether its object on the token answers as it did when it was made.
     public var isUsable: Bool
-    /// 0 in use, 1 retired, 2 destroyed; absent: in use.
+    /// Its state; nil: in use.
     public var state: VersionState?
-    /// The size of its material; absent for a standard key.
+    /// The size of its material; nil for a standard key.
     public var bits: UInt32?
-    /// 1 when its material was imported.
+    /// Whether its material was imported.
     public var isImported = false
     /// Why it was made, when there was a reason: `policy`, `wrap-limit`, or what the caller gave.
     public var reason: String?
-    /// When it was retired.
+    /// When it was retired, in milliseconds since 1970.
     public var retired: UInt64?
 
     /// A record of what every record has; the rest is filled in by who makes it.

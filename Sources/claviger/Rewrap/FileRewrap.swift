@@ -40,7 +40,8 @@ struct FileRewrap {
     private func replaced(_ file: EnvelopeFile, _ outcome: BulkRewrap.Outcome) -> BulkRewrap.Outcome {
         guard case .rewrapped(let envelope) = outcome else { return outcome }
         do throws(CommandFailure) {
-            try file.replace(with: envelope)
+            // An interrupt leaves no temporary file behind.
+            try withoutInterruption { () throws(CommandFailure) in try file.replace(with: envelope) }
             return outcome
         } catch {
             return .failed(error)
