@@ -59,7 +59,8 @@ public enum KeyAction: String, CaseIterable, Sendable {
                 source: "KP; standard keys and emergencies: ours")
         case .rotateByPolicy:
             KeyActionEntry(.stays, .skipped, .skipped, .skipped, standard: .skipped, source: "KP; active only: ours")
-        case .update: KeyActionEntry(.stays, .stays, .stays, .deleted, source: "ours: Key Protect has no such thing")
+        case .update:
+            KeyActionEntry(.stays, .stays, .stays, .deleted, source: "ours; a new date makes a deactivated key active again")
         case .move, .setAlias: KeyActionEntry(.stays, .stays, .stays, .deleted, source: "KP; 410 when destroyed: ours")
         case .setPolicies: KeyActionEntry(.stays, .stays, .stays, .deleted, source: "KP when active; the rest: ours")
         case .register:
@@ -75,7 +76,7 @@ public enum KeyAction: String, CaseIterable, Sendable {
                 source: "KP; standard keys and 410 when destroyed: ours")
         case .expire:
             KeyActionEntry(
-                .becomes(.deactivated), .skipped, .skipped, .skipped, source: "KP, but at its moment; suspended stays: ours")
+                .becomes(.deactivated), .skipped, .skipped, .skipped, source: "KP, but at its moment; when suspended: ours")
         case .delete: KeyActionEntry(.becomes(.destroyed), .becomes(.destroyed), .becomes(.destroyed), .deleted, source: "KP")
         case .restore:
             KeyActionEntry(

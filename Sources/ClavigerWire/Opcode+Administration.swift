@@ -21,11 +21,11 @@ extension OpcodeEntry {
 
     static let policyShow = OpcodeEntry(
         name: "policy-show", summary: "Shows the policies of a key or of the instance.", permission: .readPolicies,
-        retry: .always, isManagement: true, usesToken: true, request: Schema.policyShowRequest, reply: Schema.policyReply)
+        retry: .always, isManagement: true, request: Schema.policyShowRequest, reply: Schema.policyReply)
 
     static let policySet = OpcodeEntry(
         name: "policy-set", summary: "Changes policies of a key or of the instance; what is not given stays.",
-        permission: .managePolicies, retry: .withOperationID, isManagement: true, usesToken: true,
+        permission: .managePolicies, retry: .withOperationID, isManagement: true,
         keyStates: KeyAction.setPolicies.states,
         recorded: [
             "operation", "revision", "rotation-enabled", "rotation-months", "dual-control", "dual-control-enabled",
@@ -39,12 +39,12 @@ extension OpcodeEntry {
 
     static let settingsSet = OpcodeEntry(
         name: "settings-set", summary: "Changes a setting of the instance.", permission: .managePolicies, retry: .withOperationID,
-        isManagement: true, usesToken: true, recorded: ["operation", "name", "value"], request: Schema.settingSetRequest,
+        isManagement: true, recorded: ["operation", "name", "value"], request: Schema.settingSetRequest,
         reply: Schema.settingRecord)
 
     static let approvalRequest = OpcodeEntry(
         name: "approval-request", summary: "Asks for what needs a second person.", permission: .requestApproval,
-        retry: .withOperationID, isManagement: true, usesToken: true, recorded: ["operation", "action", "reason", "force"],
+        retry: .withOperationID, isManagement: true, recorded: ["operation", "action", "reason", "force"],
         request: Schema.approvalRequest, reply: Schema.approvalRecord)
 
     static let approvalList = OpcodeEntry(
@@ -53,11 +53,11 @@ extension OpcodeEntry {
 
     static let approvalApprove = OpcodeEntry(
         name: "approval-approve", summary: "Approves what another asked for, and does it.", permission: .approve,
-        retry: .withOperationID, isManagement: true, usesToken: true, recorded: ["operation", "id"],
+        retry: .withOperationID, isManagement: true, recorded: ["operation", "id"],
         request: Schema.approvalDecideRequest, reply: Schema.approvalRecord)
 
     static let approvalCancel = OpcodeEntry(
         name: "approval-cancel", summary: "Withdraws what was asked for.", permission: .requestApproval, retry: .withOperationID,
-        isManagement: true, usesToken: true, recorded: ["operation", "id"], request: Schema.approvalDecideRequest,
+        isManagement: true, recorded: ["operation", "id"], request: Schema.approvalDecideRequest,
         reply: Schema.approvalRecord)
 }

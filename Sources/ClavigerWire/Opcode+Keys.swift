@@ -11,40 +11,40 @@ extension OpcodeEntry {
 
     static let keyUpdate = OpcodeEntry(
         name: "key-update", summary: "Changes a key's name, description, tags or expiry.", permission: .updateKeys,
-        retry: .withOperationID, isManagement: true, usesToken: true, keyStates: KeyAction.update.states,
+        retry: .withOperationID, isManagement: true, keyStates: KeyAction.update.states,
         recorded: ["operation", "revision", "name", "description", "tags", "expires-ms"], request: Schema.keyUpdateRequest,
         reply: Schema.key)
 
     static let keyDisable = OpcodeEntry(
         name: "key-disable", summary: "Suspends a key: nothing is wrapped or unwrapped until it is enabled.",
-        permission: .disableKeys, retry: .withOperationID, isManagement: true, usesToken: true,
+        permission: .disableKeys, retry: .withOperationID, isManagement: true,
         keyStates: KeyAction.disable.states,
         recorded: ["operation", "reason"], request: Schema.keyChangeRequest, reply: Schema.key)
 
     static let keyEnable = OpcodeEntry(
         name: "key-enable", summary: "Makes a suspended key active again.", permission: .disableKeys, retry: .withOperationID,
-        isManagement: true, usesToken: true, keyStates: KeyAction.enable.states, recorded: ["operation", "reason"],
+        isManagement: true, keyStates: KeyAction.enable.states, recorded: ["operation", "reason"],
         request: Schema.keyChangeRequest, reply: Schema.key)
 
     static let keyDelete = OpcodeEntry(
         name: "key-delete", summary: "Deletes a key, or says what that would do.", permission: .deleteKeys,
-        retry: .withOperationID, isManagement: true, usesToken: true, keyStates: KeyAction.delete.states,
+        retry: .withOperationID, isManagement: true, keyStates: KeyAction.delete.states,
         recorded: ["operation", "force", "dry-run"], request: Schema.keyDeleteRequest, reply: Schema.keyDeleteReply)
 
     static let keyRestore = OpcodeEntry(
         name: "key-restore", summary: "Gives a deleted key back the state that it had.", permission: .restoreKeys,
-        retry: .withOperationID, isManagement: true, usesToken: true, keyStates: KeyAction.restore.states,
+        retry: .withOperationID, isManagement: true, keyStates: KeyAction.restore.states,
         recorded: ["operation", "reason"],
         request: Schema.keyChangeRequest, reply: Schema.key)
 
     static let keyPurge = OpcodeEntry(
         name: "key-purge", summary: "Removes a deleted key for good.", permission: .purgeKeys, retry: .withOperationID,
-        isManagement: true, usesToken: true, keyStates: KeyAction.purge.states, recorded: ["operation", "reason"],
+        isManagement: true, keyStates: KeyAction.purge.states, recorded: ["operation", "reason"],
         request: Schema.keyChangeRequest, reply: Schema.keyPurgeReply)
 
     static let keyMove = OpcodeEntry(
         name: "key-move", summary: "Moves a key to another ring; needs the permission on the key and on that ring.",
-        permission: .moveKeys, retry: .withOperationID, isManagement: true, usesToken: true,
+        permission: .moveKeys, retry: .withOperationID, isManagement: true,
         keyStates: KeyAction.move.states, recorded: ["operation", "ring"], request: Schema.keyMoveRequest,
         reply: Schema.key)
 
@@ -56,12 +56,12 @@ extension OpcodeEntry {
 
     static let versionRetire = OpcodeEntry(
         name: "version-retire", summary: "Retires a version, whose envelopes are then refused, or takes that back.",
-        permission: .disableKeys, retry: .withOperationID, isManagement: true, usesToken: true,
+        permission: .disableKeys, retry: .withOperationID, isManagement: true,
         keyStates: KeyAction.retireVersion.states, recorded: ["operation", "version", "undo"],
         request: Schema.versionRetireRequest, reply: Schema.version)
 
     static let versionDestroy = OpcodeEntry(
         name: "version-destroy", summary: "Destroys the material of a retired version for good.", permission: .deleteKeys,
-        retry: .withOperationID, isManagement: true, usesToken: true, keyStates: KeyAction.destroyVersion.states,
+        retry: .withOperationID, isManagement: true, keyStates: KeyAction.destroyVersion.states,
         recorded: ["operation", "version"], request: Schema.versionDestroyRequest, reply: Schema.version)
 }

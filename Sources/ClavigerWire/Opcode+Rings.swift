@@ -2,17 +2,17 @@
 extension OpcodeEntry {
     static let aliasCreate = OpcodeEntry(
         name: "alias-create", summary: "Gives a key an alias.", permission: .updateKeys, retry: .withOperationID,
-        isManagement: true, usesToken: true, keyStates: KeyAction.setAlias.states, recorded: ["operation", "alias"],
+        isManagement: true, keyStates: KeyAction.setAlias.states, recorded: ["operation", "alias"],
         request: Schema.aliasCreateRequest, reply: Schema.key)
 
     static let aliasDelete = OpcodeEntry(
         name: "alias-delete", summary: "Takes an alias from its key.", permission: .updateKeys, retry: .withOperationID,
-        isManagement: true, usesToken: true, keyStates: KeyAction.setAlias.states, recorded: ["operation", "alias"],
+        isManagement: true, keyStates: KeyAction.setAlias.states, recorded: ["operation", "alias"],
         request: Schema.aliasDeleteRequest, reply: [])
 
     static let ringCreate = OpcodeEntry(
         name: "ring-create", summary: "Creates a key ring.", permission: .createRings, retry: .withOperationID,
-        isManagement: true, usesToken: true, recorded: ["operation", "id"], request: Schema.ringCreateRequest,
+        isManagement: true, recorded: ["operation", "id"], request: Schema.ringCreateRequest,
         reply: Schema.ringRecord)
 
     static let ringList = OpcodeEntry(
@@ -21,19 +21,19 @@ extension OpcodeEntry {
 
     static let ringDelete = OpcodeEntry(
         name: "ring-delete", summary: "Deletes a key ring that holds no keys but destroyed ones.", permission: .deleteRings,
-        retry: .withOperationID, isManagement: true, usesToken: true, recorded: ["operation", "id", "force"],
+        retry: .withOperationID, isManagement: true, recorded: ["operation", "id", "force"],
         request: Schema.ringDeleteRequest, reply: Schema.ringDeleteReply)
 
     static let registrationSet = OpcodeEntry(
         name: "registration-set", summary: "Registers a resource with a key, or changes its registration.",
-        permission: .registerResources, retry: .withOperationID, isManagement: true, usesToken: true,
+        permission: .registerResources, retry: .withOperationID, isManagement: true,
         keyStates: KeyAction.register.states,
         recorded: ["operation", "resource", "description", "retention", "lease-ms", "version", "revision"],
         request: Schema.registrationSetRequest, reply: Schema.registrationRecord)
 
     static let registrationRelease = OpcodeEntry(
         name: "registration-release", summary: "Ends a registration.", permission: .registerResources, retry: .withOperationID,
-        isManagement: true, usesToken: true, keyStates: KeyAction.release.states, recorded: ["operation", "resource"],
+        isManagement: true, keyStates: KeyAction.release.states, recorded: ["operation", "resource"],
         request: Schema.registrationReleaseRequest, reply: [])
 
     static let registrationList = OpcodeEntry(

@@ -195,8 +195,7 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
         case .keyShow:
             OpcodeEntry(
                 name: "key-show", summary: "Shows one key, whatever its state; never what it keeps.", permission: .readKeys,
-                retry: .always, isManagement: true,
-                usesToken: true, request: Schema.keyShowRequest, reply: Schema.key)
+                retry: .always, isManagement: true, request: Schema.keyShowRequest, reply: Schema.key)
         case .keyVersions:
             OpcodeEntry(
                 name: "key-versions", summary: "Lists a key's versions, newest first, a page at a time.",

@@ -4,7 +4,8 @@ import ClavigerWire
 enum ProtocolPage {
     /// The names of the blocks that the page must have.
     static let blocks = [
-        "limits", "opcodes", "messages", "refusals", "example-ping", "example-wrap", "example-unwrap", "example-refusal",
+        "limits", "opcodes", "states", "settings", "messages", "refusals", "example-ping", "example-wrap", "example-unwrap",
+        "example-refusal",
         "example-envelope", "example-context",
     ]
 
@@ -13,6 +14,8 @@ enum ProtocolPage {
         switch name {
         case "limits": limits
         case "opcodes": opcodes
+        case "states": states
+        case "settings": settings
         case "messages": messages
         case "refusals": refusals
         case "example-ping": try example(["ping-request", "ping-reply"])
@@ -25,12 +28,12 @@ enum ProtocolPage {
         }
     }
 
-    private static func table(_ columns: [String], _ rows: [[String]]) -> String {
+    static func table(_ columns: [String], _ rows: [[String]]) -> String {
         let lines = [columns, columns.map { _ in "---" }] + rows
         return lines.map { "| " + $0.joined(separator: " | ") + " |" }.joined(separator: "\n")
     }
 
-    private static func code(_ text: some CustomStringConvertible) -> String { "`\(text)`" }
+    static func code(_ text: some CustomStringConvertible) -> String { "`\(text)`" }
 
     private static func hexadecimal(_ number: UInt16) -> String { "`0x\(hex(bigEndian(number)))`" }
 
