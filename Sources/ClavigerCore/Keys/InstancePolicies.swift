@@ -60,6 +60,7 @@ package struct InstancePolicies: Equatable, Sendable {
             if next.dualControl.isEnabled, next.dualControl.value == nil { next.dualControl.value = .delete }
         }
         next.access.patch(isEnabled: values.accessEnabled, value: (next.access.value ?? .standard).patched(values))
+        if values.accessEnabled != nil, next.access.value == nil { next.access.value = .standard }
         next.metrics.patch(isEnabled: values.metricsEnabled, value: nil)
         return next
     }

@@ -31,8 +31,11 @@ extension ServiceWorker {
     ///
     /// - Throws: `denied`.
     func requireInstance(_ permission: Permission, of caller: Caller) throws(Refusal) {
-        guard service.authoriser.allows(permission, to: caller) else { throw Refusal(.denied) }
+        guard mayEverywhere(permission, caller) else { throw Refusal(.denied) }
     }
+
+    /// Whether this caller may do this to the instance as a whole, whatever it may do to single keys and rings.
+    func mayEverywhere(_ permission: Permission, _ caller: Caller) -> Bool { service.authoriser.allows(permission, to: caller) }
 
     /// Whether two callers count as one person: whoever runs under the same user does, whatever groups and units he has.
     func isSameSubject(_ caller: Caller, uid: UInt32) -> Bool { caller.uid == uid }

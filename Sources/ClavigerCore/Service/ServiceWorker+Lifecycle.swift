@@ -43,6 +43,7 @@ extension ServiceWorker {
     func disableKey(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
         try changeState(call, &record, .disableKeys, answering: KeyRecord.self, { $0.id }) {
             (key, now, settings) throws(Refusal) in
+            try key.stored.require(.disable, at: now, settings)
             try key.stored.requireNoSecondPerson(for: .disable)
             return try disabling(key, call, at: now, settings)
         }
@@ -59,6 +60,7 @@ extension ServiceWorker {
     func restoreKey(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
         try changeState(call, &record, .restoreKeys, answering: KeyRecord.self, { $0.id }) {
             (key, now, settings) throws(Refusal) in
+            try key.stored.require(.restore, at: now, settings)
             try key.stored.requireNoSecondPerson(for: .restore)
             return try restoring(key, call, at: now, settings)
         }
