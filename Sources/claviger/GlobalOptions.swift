@@ -30,9 +30,18 @@ struct GlobalOptions: ParsableArguments {
         return ClientOptions(socketPath: socket, deadline: .nanoseconds(nanoseconds), retries: GlobalOptions.retries)
     }
 
+    /// Options for what has the token make an RSA key, which takes longer than everything else.
+    var patientOptions: ClientOptions {
+        var options = clientOptions
+        options.deadline = max(options.deadline, .seconds(60))
+        return options
+    }
+
     /// Asks the daemon; what goes wrong is thrown as a failure that names `key`.
-    func ask<R: ~Copyable>(key: String? = nil, _ body: (Client) throws(ClientError) -> R) throws(CommandFailure) -> R {
-        let client = Client(clientOptions)
+    func ask<R: ~Copyable>(
+        key: String? = nil, patiently: Bool = false, _ body: (Client) throws(ClientError) -> R
+    ) throws(CommandFailure) -> R {
+        let client = Client(patiently ? patientOptions : clientOptions)
         defer { client.close() }
         do throws(ClientError) {
             return try body(client)

@@ -57,7 +57,7 @@ struct ImportTokenCommand: ParsableCommand {
         }
 
         func run() throws {
-            let token = try options.ask { (client) throws(ClientError) in
+            let token = try options.ask(patiently: true) { (client) throws(ClientError) in
                 try client.createImportToken(ttl: ttl.map { UInt32(clamping: $0.seconds) }, uses: uses)
             }
             try options.print(ImportTokenDocument(token), orText: ImportTokenDocument.text([token]))

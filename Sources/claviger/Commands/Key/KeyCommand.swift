@@ -18,7 +18,8 @@ struct KeyCommand: ParsableCommand {
             A KEY is named by its id, an alias or its name; an id is never misunderstood.
             """,
         subcommands: [
-            Create.self, List.self, Show.self, Read.self, Update.self, Move.self, Rotate.self, Versions.self, Census.self,
+            Create.self, Import.self, List.self, Show.self, Read.self, Update.self, Move.self, Rotate.self, Versions.self,
+            Census.self,
             Version.self, Disable.self, Enable.self, Delete.self, Restore.self, Purge.self,
         ])
 }

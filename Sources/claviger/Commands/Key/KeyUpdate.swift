@@ -94,12 +94,14 @@ extension KeyCommand {
         static let configuration = CommandConfiguration(
             abstract: "Gives a key a new version, under which it wraps from then on.",
             discussion: """
-                Envelopes of older versions still unwrap; 'claviger rewrap' makes them anew. A standard key's new version keeps what \
-                --from holds, or 32 random bytes. Soon after a rotation another is refused unless --emergency says why.
+                Envelopes of older versions still unwrap; 'claviger rewrap' makes them anew. An imported key's new version is made of \
+                what --from holds, as by 'claviger key import'. A standard key's new version keeps what --from holds, or 32 random \
+                bytes. Soon after a rotation another is refused unless --emergency says why.
 
                 Examples:
                   claviger key rotate payroll
                   claviger key rotate payroll --emergency 'laptop of an admin stolen'
+                  claviger key rotate imported-key --from next.key
                   claviger key rotate smtp-password --from new-password.txt
 
                 JSON: as 'claviger key show'.
@@ -111,9 +113,12 @@ extension KeyCommand {
         var emergency: String?
 
         @Option(
-            help: ArgumentHelp("A standard key: keep what this file holds ('-' for stdin).", valueName: "file"),
+            help: ArgumentHelp(
+                "An imported root key's new material, or what a standard key is to keep ('-' for stdin).", valueName: "file"),
             completion: .file())
         var from: String?
+
+        @OptionGroup var material: MaterialOptions
 
         @OptionGroup var options: GlobalOptions
 
@@ -123,15 +128,45 @@ extension KeyCommand {
                     try client.rotateKey(target.reference) { $0.reason = emergency }
                 }
             }
-            let key = try keeping(from)
+            let record = try options.ask(key: target.key) { (client) throws(ClientError) in
+                try client.showKey(target.reference)
+            }
+            // Said before an RSA key is made for nothing.
+            if record.kind != .standard, !record.isImported {
+                throw CommandFailure.usage(
+                    "key '\(target.key)' was generated in the token, and so are its versions", "rotate it without --from")
+            }
+            let key = record.kind == .standard ? try keeping(from) : try ship(from, record.id)
             try options.print(KeyDocument(key), orText: KeyDocument.text(key))
         }
 
         private func keeping(_ path: String) throws(CommandFailure) -> KeyRecord {
+            guard !material.isForRootKeys else {
+                throw .usage(
+                    "--plain, --import-token and --encoding are for root keys, and '\(target.key)' is a standard key",
+                    "leave them away: the file's bytes are kept as they are")
+            }
             let secret = try Input(path, what: "the secret").readPayload()
+            return try send(secret)
+        }
+
+        private func ship(_ path: String, _ id: KeyID) throws(CommandFailure) -> KeyRecord {
+            let bytes = try Input(path, what: "the material").readMaterial(material.encoding)
+            if material.plain { return try send(bytes) }
+            return try KeyShipment(options: options, importToken: material.importToken).ship(bytes, for: id, name: target.key) {
+                (client, parts) throws(ClientError) in
+                try client.rotateKey(.id(id)) { request in
+                    request.reason = emergency
+                    request.fill(parts)
+                }
+            }
+        }
+
+        private func send(_ bytes: borrowing SecretBytes) throws(CommandFailure) -> KeyRecord {
             let client = Client(options.clientOptions)
+            defer { client.close() }
             do throws(ClientError) {
-                return try client.rotateKey(target.reference, payload: secret.bytes) { $0.reason = emergency }
+                return try client.rotateKey(target.reference, payload: bytes.bytes) { $0.reason = emergency }
             } catch {
                 throw CommandFailure(error, key: target.key)
             }
