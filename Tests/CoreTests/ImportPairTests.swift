@@ -10,7 +10,9 @@ import Testing
 
 /// The way of a key from outside into the token, and the ways that must not exist. What the token does to the pair's own attributes is
 /// tried by an attacker's means in the system tests.
-@Suite struct ImportPairTests {
+///
+/// One after the other: each counts what the others would leave for the length of a call.
+@Suite(.serialized) struct ImportPairTests {
     static let quirks = TokenQuirks()
     static let factory = ObjectFactory(instance: ObjectTemplateTests.instance, files: nil, quirks: quirks)
     static let name = ObjectName(key: KeyID(high: 0x1111, low: 0x2222), version: 1, role: .importPair)
@@ -67,8 +69,10 @@ import Testing
             try ImportPairTests.factory.proof(name, handles, session: &session, scratch: &scratch)
         }
 
-        mutating func sessionObjects() throws -> Int {
-            try session.findObjects(matching: [.objectClass(.secretKey), .bool(.token, false)], limit: 100).count
+        /// How many keys there are that are like those which open proofs.
+        mutating func proofKeys() throws -> Int {
+            let flags = ObjectTemplate.proofKey(ImportPairTests.quirks).filter { if case .bool = $0.value { true } else { false } }
+            return try session.findObjects(matching: flags, limit: 100).count
         }
 
         mutating func destroyAll(_ name: ObjectName) throws {
@@ -214,7 +218,7 @@ import Testing
             }
         }
         // Nothing of all this is left: each key ended with its trial.
-        let left = try bench.sessionObjects()
+        let left = try bench.proofKeys()
         #expect(left == 0)
     }
 
@@ -234,7 +238,7 @@ import Testing
             case let result: Issue.record("\(count) bytes as \(bits) bits: \(String(describing: result))")
             }
         }
-        let left = try bench.sessionObjects()
+        let left = try bench.proofKeys()
         #expect(left == 0)
     }
 

@@ -18,7 +18,7 @@ import Testing
             // A retry is answered as the first time; another request under the same id is not.
             #expect(try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("first")))) == key)
             var other = TestInstance.change(1, .keyCreate, .create(TestInstance.key("first")))
-            other.body = [99]
+            other.digest = [99]
             #expect(throws: Refusal(.operationConflict)) { try instance.perform(other) }
             let old = try instance.wrap([1, 2, 3], key.id)
             #expect(try instance.perform(TestInstance.change(2, .keyRotate, .rotate(key.id, .emergency("test")))).version == 2)

@@ -129,10 +129,15 @@ struct AskedChange: Sendable {
     let digest: [UInt8]
 
     init(_ operation: OperationID, _ call: Call) {
+        self.init(operation, call, digest: SHA256.digest(call.body))
+    }
+
+    /// - Parameter digest: what the body is recognised by, where it is not its SHA-256.
+    init(_ operation: OperationID, _ call: Call, digest: [UInt8]) {
         self.operation = operation
         caller = call.caller
         opcode = call.request.opcode
-        digest = SHA256.digest(call.body)
+        self.digest = digest
     }
 
     /// The change's trace: done, with its answer.

@@ -5,13 +5,8 @@ extension ServiceWorker {
     func createKey(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
         let message = try call.decode(KeyCreateRequest.self)
         record.note(message)
-        guard message.isGenerated else {
-            // A second key for a MAC would have to come from elsewhere.
-            guard message.suite == nil || message.suite == .aesGCM else {
-                throw Refusal(.suiteUnsupported, "keys from outside wrap with \(Suite.aesGCM.name)")
-            }
-            return try createKeyFromMaterial(message, call, &record)
-        }
+        try message.requireConsistent()
+        guard message.isGenerated else { return try createKeyFromMaterial(message, call, &record) }
         let key = try withToken { (_, _) throws(Refusal) -> KeyRecord in
             if let earlier = try service.ledger.answer(to: AskedChange(message.operation, call), as: KeyRecord.self) {
                 return earlier
@@ -62,13 +57,13 @@ extension ServiceWorker {
     func rotateKey(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
         let message = try call.decode(KeyRotateRequest.self)
         record.note(message)
+        try message.requireConsistent()
         let key = try withToken { (snapshot, session) throws(Refusal) -> KeyRecord in
-            if let earlier = try service.ledger.answer(to: AskedChange(message.operation, call), as: KeyRecord.self) {
-                return earlier
-            }
+            let asked = try asked(message.operation, call, hasSecret: message.payload != nil, session)
+            if let earlier = try service.ledger.answer(to: asked, as: KeyRecord.self) { return earlier }
             let target = try authorisedKey(message.key, for: .rotateKeys, of: call.caller, in: snapshot)
             guard message.isGenerated, target.kind == .root else {
-                return try rotateKeyWithMaterial(target, message, call, session)
+                return try rotateKeyWithMaterial(target, message, asked, call, session)
             }
             try target.stored.require(
                 .rotate, at: service.time.now(), snapshot.settings, isEmergency: message.reason != nil)

@@ -46,6 +46,8 @@ package struct InstanceKeyRecord: Equatable, Sendable {
     package var suite: Suite
     package var created: UInt64
     package var knownAnswer: KnownAnswer
+    /// A bound on how often it has encrypted, where it seals.
+    package var wrapsReserved: UInt64 = 1 << 16
 
     package init(role: KeyRole, version: UInt32, suite: Suite, created: UInt64, knownAnswer: KnownAnswer) {
         self.role = role

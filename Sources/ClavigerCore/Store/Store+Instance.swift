@@ -43,7 +43,10 @@ extension Store {
         try withConnection { connection throws(StoreError) in
             var records: [InstanceKeyRecord] = []
             try connection.run(
-                "SELECT role, version, created_ms, known_answer, known_answer_digest, suite FROM instance_key ORDER BY role, version"
+                """
+                SELECT role, version, created_ms, known_answer, known_answer_digest, suite, wraps_reserved
+                FROM instance_key ORDER BY role, version
+                """
             ) { row throws(StoreError) in
                 guard let role = KeyRole(rawValue: UInt8(truncatingIfNeeded: row.integer(0))) else {
                     throw .corrupt("an instance key has role \(row.integer(0))")
@@ -51,11 +54,12 @@ extension Store {
                 guard let suite = Suite(rawValue: UInt8(truncatingIfNeeded: row.integer(5))) else {
                     throw .corrupt("an instance key has suite \(row.integer(5))")
                 }
-                records.append(
-                    InstanceKeyRecord(
-                        role: role, version: UInt32(truncatingIfNeeded: row.integer(1)), suite: suite,
-                        created: UInt64(bitPattern: row.integer(2)),
-                        knownAnswer: KnownAnswer(ciphertext: row.blob(3), digest: row.blob(4))))
+                var record = InstanceKeyRecord(
+                    role: role, version: UInt32(truncatingIfNeeded: row.integer(1)), suite: suite,
+                    created: UInt64(bitPattern: row.integer(2)),
+                    knownAnswer: KnownAnswer(ciphertext: row.blob(3), digest: row.blob(4)))
+                record.wrapsReserved = row.unsigned(6)
+                records.append(record)
             }
             return records
         }
@@ -76,6 +80,16 @@ extension Store {
                     .integer(Int64(record.suite.rawValue)),
                 ])
         }
+    }
+
+    /// Raises the reserved number of encryptions of one of the instance's keys; never lowers it.
+    func reserveWraps(_ role: KeyRole, _ version: UInt32, upTo reserved: UInt64) throws(StoreError) {
+        let changed = try transaction { connection throws(StoreError) in
+            try connection.run(
+                "UPDATE instance_key SET wraps_reserved = max(wraps_reserved, ?) WHERE role = ? AND version = ?",
+                [.unsigned(reserved), .integer(Int64(role.rawValue)), .integer(Int64(version))])
+        }
+        guard changed == 1 else { throw .corrupt("version \(version) of the instance's key '\(role.name)' has no row") }
     }
 
     /// The objects found on the token that have no record.

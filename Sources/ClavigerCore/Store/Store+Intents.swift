@@ -35,8 +35,11 @@ extension Store {
     }
 
     /// Begins a change, or begins again one that failed. Finished intents older than `horizon` are forgotten in the same transaction.
-    package func begin(_ intent: Intent, forgetBefore horizon: UInt64) throws(StoreError) {
+    ///
+    /// - Parameter nonce: of an import, to be used up in the same transaction.
+    package func begin(_ intent: Intent, forgetBefore horizon: UInt64, burning nonce: [UInt8]? = nil) throws(StoreError) {
         _ = try transaction { connection throws(StoreError) in
+            if let nonce { try connection.burn(nonce: nonce) }
             try connection.write(intent, forgetBefore: horizon)
         }
     }
@@ -46,16 +49,19 @@ extension Store {
     /// - Parameter orders: objects that it has made on the token and that are to be destroyed.
     package func fail(_ operation: OperationID, destroying orders: [DestroyOrder] = []) throws(StoreError) {
         _ = try transaction { connection throws(StoreError) in
-            try connection.run("UPDATE intent SET state = 2 WHERE operation = ? AND state = 0", [.blob(operation.bytes)])
+            try connection.failIntent(operation)
             for order in orders { try connection.insert(order) }
         }
     }
 
     /// Ends a change as done: the version, the key's pointer to it (or the key itself) and the intent's reply, all or nothing.
     ///
-    /// - Parameter before: the key as it was; nil for a new one.
-    package func commit(
-        _ intent: Intent, key: StoredKey, from before: StoredKey?, version: StoredVersion, reply: [UInt8], note: ChangeNote?
+    /// - Parameters:
+    ///   - before: the key as it was; nil for a new one.
+    ///   - rest: what else belongs to the change.
+    func commit(
+        _ intent: Intent, key: StoredKey, from before: StoredKey?, version: StoredVersion, reply: [UInt8], note: ChangeNote?,
+        rest: (SQLiteConnection) throws(StoreError) -> Void = { _ in }
     ) throws(StoreError) {
         try change(note) { connection throws(StoreError) in
             if let before {
@@ -68,15 +74,26 @@ extension Store {
                 try connection.insert(key)
             }
             try connection.insert(version)
-            let changed = try connection.run(
-                "UPDATE intent SET state = 1, reply = ? WHERE operation = ? AND state = 0",
-                [.blob(reply), .blob(intent.operation.bytes)])
-            guard changed == 1 else { throw .corrupt("the change of key \(key.id) has been ended already") }
+            try rest(connection)
+            try connection.endIntent(intent.operation, reply: reply)
         }
     }
 }
 
 extension SQLiteConnection {
+    /// Notes that a change that was begun is done, and its answer.
+    func endIntent(_ operation: OperationID, reply: [UInt8]) throws(StoreError) {
+        let changed = try run(
+            "UPDATE intent SET state = 1, reply = ? WHERE operation = ? AND state = 0",
+            [.blob(reply), .blob(operation.bytes)])
+        guard changed == 1 else { throw .corrupt("the change \(operation) has been ended already") }
+    }
+
+    /// Notes that a change that was begun has come to nothing.
+    func failIntent(_ operation: OperationID) throws(StoreError) {
+        try run("UPDATE intent SET state = 2 WHERE operation = ? AND state = 0", [.blob(operation.bytes)])
+    }
+
     /// Writes an intent over an earlier one of its operation, and forgets finished ones older than `horizon`.
     func write(_ intent: Intent, forgetBefore horizon: UInt64) throws(StoreError) {
         try run("DELETE FROM intent WHERE state <> 0 AND created_ms < ?", [.unsigned(horizon)])

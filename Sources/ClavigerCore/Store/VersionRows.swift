@@ -45,6 +45,16 @@ extension SQLiteConnection {
             ])
     }
 
+    /// A standard key's secret, sealed; nil when there is none.
+    func sealed(_ key: KeyID, _ version: UInt32) throws(StoreError) -> [UInt8]? {
+        var sealed: [UInt8]?
+        try run(
+            "SELECT sealed FROM key_version WHERE key = ? AND version = ? AND sealed IS NOT NULL",
+            [.blob(key.bytes), .integer(Int64(version))]
+        ) { row throws(StoreError) in sealed = row.blob(0) }
+        return sealed
+    }
+
     /// Writes a version's state; the sealed secret of a destroyed one is removed.
     func update(_ version: StoredVersion) throws(StoreError) {
         let changed = try run(

@@ -62,8 +62,7 @@ extension ObjectFactory {
         _ handle: ObjectHandle, session: inout Session, scratch: inout CipherScratch
     ) throws(ObjectFailure) -> ImportPair {
         let publicKey = try mapping(ObjectFailure.token) { () throws(CryptokiError) in
-            RSAPublicKey.der(
-                modulus: try session.bytes(.modulus, of: handle), exponent: try session.bytes(.publicExponent, of: handle))
+            try ObjectFactory.publicKey(of: handle, session: &session)
         }
         try mapping({ (error: ImportError) in ObjectFailure.attributes("\(error)") }) { () throws(ImportError) in
             let key = try RSAPublicKey(publicKey.span.bytes)
@@ -86,5 +85,11 @@ extension ObjectFactory {
         case .token(let error) where error.meansLost: throw .token(error)
         case .token(let error): throw .attributes("it does not unwrap: \(error)")
         }
+    }
+
+    /// The public half of an import pair's private key, as a DER SubjectPublicKeyInfo.
+    static func publicKey(of handle: ObjectHandle, session: inout Session) throws(CryptokiError) -> [UInt8] {
+        RSAPublicKey.der(
+            modulus: try session.bytes(.modulus, of: handle), exponent: try session.bytes(.publicExponent, of: handle))
     }
 }

@@ -10,9 +10,12 @@ package enum ObjectFailure: Error, Equatable, Sendable, CustomStringConvertible 
     case attributes(String)
     /// The token says it made the object, but its file is not whole on the disk; it was destroyed again.
     case storage(String)
+    /// A key that was to be brought in has not been proven to be its sender's; nothing was made.
+    case unproven
 
     package var description: String {
         switch self {
+        case .unproven: "the proof of possession does not hold"
         case .token(let error): error.description
         case .attributes(let what): "the token made a key that is not as ordered: \(what)"
         case .storage(let what): "the token's storage did not keep the new key: \(what)"

@@ -33,6 +33,14 @@ package enum RandomSource {
         return Identifier(random: words)
     }
 
+    /// Random bytes that are no secret, such as a nonce that a caller is shown: the kernel's.
+    package static func bytes(_ count: Int) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: count) { storage, filled in
+            kernelBytes(UnsafeMutableRawBufferPointer(storage))
+            filled = count
+        }
+    }
+
     private static func kernelBytes(_ output: UnsafeMutableRawBufferPointer) {
         var offset = 0
         while offset < output.count {

@@ -55,6 +55,7 @@ extension TokenService {
                     metadata: ["key": "\(key.id)", "version": "\(version.number)"])
             }
         }
+        try proveImportPairs(&objects, &quarantine, &session)
         if !isWhole { try requireCanary(&session, &scratch) }
         for object in objects.rest {
             quarantine.append(
@@ -85,10 +86,12 @@ extension TokenService {
             if record.knownAnswer == .absent {
                 let handle = try theOneAsOrdered(name, record.suite, objects.take(name), &quarantine, &session)
                 isProven = handle != nil
+                if record.role == .mac { live.withLock { $0?.mac = handle } }
                 if record.role == .audit, let handle { try takeSigningKey(name, handle, &session) }
             } else {
                 let handles = try prove(name, record.suite, record.knownAnswer, &objects, &quarantine, &session, &scratch)
                 isProven = handles != nil
+                if record.role == .vault, let handles { takeVault(record, name, handles) }
                 if record.role == .canary, let handles {
                     live.withLock { $0?.canary = Canary(name: name, handles: handles, answer: record.knownAnswer) }
                 }
@@ -104,7 +107,7 @@ extension TokenService {
 
     /// The object of a key without a known answer when exactly one is as it was ordered; what a creation that was killed left beside
     /// it is quarantined.
-    private func theOneAsOrdered(
+    func theOneAsOrdered(
         _ name: ObjectName, _ suite: Suite, _ found: [TokenObjects.Found], _ quarantine: inout [QuarantineRecord],
         _ session: inout Session
     ) throws(TokenFailure) -> ObjectHandle? {
@@ -197,6 +200,7 @@ extension TokenService {
     private func settle(
         _ intent: Intent, _ objects: TokenObjects, _ session: inout Session, _ scratch: inout CipherScratch
     ) throws(TokenFailure) {
+        if intent.opcode == .importTokenCreate { return try abandonImportToken(intent) }
         let before = try stored { () throws(StoreError) in try store.key(intent.key)?.version ?? 0 }
         // Another rotation may have made this very version since: then the object is that one's, and nothing is left to complete.
         let isNext = UInt64(before) + 1 == UInt64(intent.version)
@@ -249,7 +253,8 @@ extension TokenService {
             for part in intent.suite.names(name) {
                 let found = rest.take(part)
                 guard found.count == 1,
-                    try factory.isAsOrdered(part, intent.suite, found[0].handle, session: &session)
+                    try factory.isAsOrdered(
+                        part, intent.suite, material: intent.material, found[0].handle, session: &session)
                 else { return nil }
                 handles.append(found[0].handle)
             }
@@ -258,7 +263,7 @@ extension TokenService {
         } catch {
             switch error {
             case .token(let cause) where cause.meansLost: throw .lost(cause.description)
-            case .token, .attributes, .storage:
+            case .token, .attributes, .storage, .unproven:
                 log.warning("what a change that was cut off has made is not usable", metadata: ["error": "\(error)"])
                 return nil
             }

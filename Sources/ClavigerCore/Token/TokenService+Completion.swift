@@ -7,7 +7,8 @@ import SecureMemory
 extension TokenService {
     /// Makes the objects of an intent and completes it.
     func carryOut(
-        _ intent: Intent, _ caller: Caller?, isResumed: Bool, _ session: inout Session, _ scratch: inout CipherScratch
+        _ intent: Intent, _ caller: Caller?, _ material: NewMaterial, isResumed: Bool, _ session: inout Session,
+        _ scratch: inout CipherScratch
     ) throws(Refusal) -> KeyRecord {
         let name = ObjectName(key: intent.key, version: intent.version, role: .cipher)
         let handles: SuiteHandles
@@ -15,11 +16,12 @@ extension TokenService {
         do throws(ObjectFailure) {
             // Looking for an object costs time with the number of objects, so only who may have made it before looks.
             if isResumed,
-                let made = try factory.existingVersion(name, intent.suite, isFromDisk: false, session: &session)
+                let made = try factory.existingVersion(
+                    name, intent.suite, material: intent.material, isFromDisk: false, session: &session)
             {
                 handles = made
             } else {
-                handles = try factory.makeVersion(name, intent.suite, session: &session)
+                handles = try makeVersion(name, intent.suite, material, &session, &scratch)
             }
             answer = try factory.proof(name, handles, session: &session, scratch: &scratch)
         } catch {
@@ -32,6 +34,12 @@ extension TokenService {
             case .attributes, .storage:
                 try mapping(ledger.refuse) { () throws(StoreError) in try store.fail(intent.operation) }
                 throw Refusal(.tokenUnavailable, "the token did not make a key that can be trusted; the log says more")
+            case .unproven:
+                try endUnproven(intent)
+                throw Refusal(
+                    .incorrectNonce,
+                    "the proof is not of this key, import token, nonce, key id and length; take the import token again for another try"
+                )
             }
         }
         // Should the commit fail, the object waits for the open intent to be settled.
@@ -92,7 +100,13 @@ extension TokenService {
                 $0.version = intent.version
                 $0.rotated = intent.created
             }
-            version.reason = String(decoding: intent.details, as: UTF8.self)
+            version.reason = intent.rotation?.reason ?? ""
+        }
+        switch intent.material {
+        case .generated: break
+        case .imported(let bits):
+            version.isImported = true
+            version.bits = bits
         }
         entry.versions.append(VersionEntry(version, counter: counter, handles: handles))
         let reply: [UInt8]
@@ -101,9 +115,16 @@ extension TokenService {
         } catch {
             throw .corrupt(error.message)
         }
+        let isImported = version.isImported
+        let now = time.now()
+        var ended: [ImportTokenID] = []
         try store.commit(
             intent, key: entry.stored, from: before, version: version, reply: reply,
-            note: intent.note(caller, entry.stored, version))
+            note: intent.note(caller, entry.stored, version)
+        ) { connection throws(StoreError) in
+            if isImported { ended = try connection.endExhaustedImportTokens(at: now) }
+        }
+        forget(importTokens: ended)
         return entry
     }
 }
@@ -111,12 +132,13 @@ extension TokenService {
 /// What an intent says beyond its columns: a new key as its record, a rotation as its reason.
 enum IntentDetails {
     /// A new key as it is to be, in the form in which it is shown.
-    static func record(of key: StoredKey) -> KeyRecord {
+    static func record(of key: StoredKey, _ material: KeyMaterial = .generated) -> KeyRecord {
         var record = KeyRecord(
             id: key.id, name: key.name, state: .active, created: key.created, version: Limits.firstVersion,
             versionCreated: key.created, suite: .aesGCM)
         record.kind = key.kind
         record.isImported = key.isImported
+        if case .imported(let bits) = material { record.bits = bits }
         record.description = key.description
         record.ring = key.ring
         record.tags = key.tags
@@ -126,6 +148,20 @@ enum IntentDetails {
         record.rotationMonths = key.rotationMonths
         record.isRotationEnabled = key.isRotationEnabled
         record.dualControl = key.dualControl
+        return record
+    }
+
+    /// A new version as it is to be.
+    static func record(
+        of intent: Intent, _ reason: TokenService.RotationReason, _ material: KeyMaterial
+    ) -> VersionRecord {
+        var record = VersionRecord(
+            version: intent.version, created: intent.created, suite: intent.suite, isCurrent: true, wraps: 0, isUsable: true)
+        record.reason = reason.text.isEmpty ? nil : reason.text
+        if case .imported(let bits) = material {
+            record.isImported = true
+            record.bits = bits
+        }
         return record
     }
 
@@ -151,6 +187,21 @@ enum IntentDetails {
 }
 
 extension Intent {
+    /// The new version of a rotation; nil where it cannot be read.
+    var rotation: VersionRecord? { try? VersionRecord.decode(details.span.bytes) }
+
+    /// Where the material of what it makes comes from.
+    var material: KeyMaterial {
+        if version == Limits.firstVersion {
+            guard let record = try? KeyRecord.decode(details.span.bytes), record.isImported, let bits = record.bits else {
+                return .generated
+            }
+            return .imported(bits: bits)
+        }
+        guard let rotation, rotation.isImported, let bits = rotation.bits else { return .generated }
+        return .imported(bits: bits)
+    }
+
     /// The objects that it makes.
     var objectNames: [ObjectName] { suite.names(ObjectName(key: key, version: version, role: .cipher)) }
 

@@ -14,9 +14,28 @@ extension TokenService {
         /// Nil for the daemon itself.
         var caller: Caller?
         var opcode: Opcode
-        /// The request's body, by which a retry is told from another request under the same id.
-        var body: [UInt8]
+        /// What the request's body is recognised by, by which a retry is told from another request under the same id.
+        var digest: [UInt8]
         var target: Target
+        var material = NewMaterial.generated
+
+        init(
+            operation: OperationID, caller: Caller?, opcode: Opcode, digest: [UInt8], target: Target,
+            material: NewMaterial = .generated
+        ) {
+            self.operation = operation
+            self.caller = caller
+            self.opcode = opcode
+            self.digest = digest
+            self.target = target
+            self.material = material
+        }
+
+        /// A change whose request holds no secret.
+        init(operation: OperationID, caller: Caller?, opcode: Opcode, body: [UInt8], target: Target) {
+            self.init(
+                operation: operation, caller: caller, opcode: opcode, digest: SHA256.digest(body.span.bytes), target: target)
+        }
 
         enum Target {
             /// A new key, as it is to be stored; its version and state are decided here. Without a suite it gets the configured one, or
@@ -76,17 +95,16 @@ extension TokenService {
                     try KeyRecord.decode(intent.reply.span.bytes)
                 }
             }
-            return try carryOut(intent, change.caller, isResumed: isResumed, &session, &scratch)
+            return try carryOut(intent, change.caller, change.material, isResumed: isResumed, &session, &scratch)
         }
         guard let outcome else { throw Refusal(.tokenUnavailable, retryAfter: 1_000) }
         return outcome
     }
 
     private func begin(_ change: Change) throws(Refusal) -> (Intent, isResumed: Bool) {
-        let digest = SHA256.digest(change.body.span.bytes)
         let earlier = try mapping(ledger.refuse) { () throws(StoreError) in try store.intent(change.operation) }
         if let earlier {
-            guard earlier.uid == change.uid, earlier.opcode == change.opcode, earlier.bodyDigest == digest else {
+            guard earlier.uid == change.uid, earlier.opcode == change.opcode, earlier.bodyDigest == change.digest else {
                 throw Refusal(.operationConflict)
             }
             // A rotation that was cut off and overtaken by another can only be begun again: its version is taken.
@@ -94,17 +112,17 @@ extension TokenService {
         }
         let now = time.now()
         var intent = Intent(
-            operation: change.operation, uid: change.uid, opcode: change.opcode, bodyDigest: digest, key: KeyID(high: 0, low: 0),
-            name: "",
+            operation: change.operation, uid: change.uid, opcode: change.opcode, bodyDigest: change.digest,
+            key: KeyID(high: 0, low: 0), name: "",
             version: Limits.firstVersion, suite: .aesGCM, created: now, state: .open, reply: [])
         let snapshot = snapshots.current
         switch change.target {
         case .create(let key, let suite):
             try ledger.requireRoom(for: key, at: now, snapshot)
-            intent.suite = try chooseSuite(suite)
+            intent.suite = try chooseSuite(change.material.kind == .generated ? suite : .aesGCM)
             intent.key = key.id
             intent.name = key.name
-            intent.details = try KeyLedger.encoded(IntentDetails.record(of: key))
+            intent.details = try KeyLedger.encoded(IntentDetails.record(of: key, change.material.kind))
         case .rotate(let id, let reason):
             // Read under the lock: two rotations at once must not both think that they make the same version.
             guard let key = snapshot.keys[id] else { throw Refusal(.denied) }
@@ -113,12 +131,13 @@ extension TokenService {
             intent.key = id
             intent.version = key.current.number + 1
             intent.suite = key.current.suite
-            intent.details = Array(reason.text.utf8)
+            intent.details = try KeyLedger.encoded(IntentDetails.record(of: intent, reason, change.material.kind))
         }
         try requireNoOrder(against: intent)
+        let nonce = try freshNonce(change.material, at: now, isRepeated: earlier != nil)
         let begun = intent
         try mapping(ledger.refuse) { () throws(StoreError) in
-            try store.begin(begun, forgetBefore: KeyLedger.horizon(now))
+            try store.begin(begun, forgetBefore: KeyLedger.horizon(now), burning: nonce)
         }
         return (intent, false)
     }

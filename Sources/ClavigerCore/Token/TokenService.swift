@@ -21,6 +21,10 @@ package final class TokenService: Sendable {
         var canary: Canary?
         /// The private key of the instance's signing pair, once it has been found.
         var signingKey: ObjectHandle?
+        /// The instance's HMAC key, once it has been found.
+        var mac: ObjectHandle?
+        /// The instance's keys for secrets at rest, ascending by version; the last one seals.
+        var vaults: [Vault] = []
     }
 
     /// The object that tells a lost token from a faulty key.
@@ -60,6 +64,10 @@ package final class TokenService: Sendable {
     let management: Mutex<Management>
     let retained = Mutex<RetainedPIN?>(nil)
     let live = Mutex<Live?>(nil)
+    /// The pairs of open import tokens in the present generation.
+    let importPairs = Mutex<[ImportTokenID: ImportPair]>([:])
+    /// How often each version of the vault has sealed; counted on through every generation.
+    let vaultCounters = Mutex<[UInt32: WrapCounter]>([:])
     let probes = Mutex(ProbeHistory())
     let signer = Mutex(SigningSession())
     // Kept when the token goes: it is needed most where the token is not.

@@ -114,7 +114,7 @@ final class TestInstance {
     ) throws {
         let intent = Intent(
             operation: change.operation, uid: change.uid, opcode: change.opcode,
-            bodyDigest: SHA256.digest(change.body.span.bytes), key: key, name: name, version: version, suite: .aesGCM,
+            bodyDigest: change.digest, key: key, name: name, version: version, suite: .aesGCM,
             created: clock.now, state: .open, reply: [], details: details)
         try token.store.begin(intent, forgetBefore: 0)
     }
