@@ -71,7 +71,9 @@ import Testing
 
         /// How many keys there are that are like those which open proofs.
         mutating func proofKeys() throws -> Int {
-            let flags = ObjectTemplate.proofKey(ImportPairTests.quirks).filter { if case .bool = $0.value { true } else { false } }
+            let flags = ObjectTemplate.proofKey(ImportPairTests.quirks).filter {
+                if case .bool = $0.value { true } else { false }
+            }
             return try session.findObjects(matching: flags, limit: 100).count
         }
 
