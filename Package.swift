@@ -114,7 +114,8 @@ let package = Package(
         .testTarget(
             name: "SystemTests",
             dependencies: [
-                "ClavigerClient", "ClavigerCore", "ClavigerWire", "Cryptoki", "CCryptoki", "Support", "clavigerd", "claviger",
+                "ClavigerClient", "ClavigerImport", "ClavigerCore", "ClavigerWire", "Cryptoki", "CCryptoki", "Support",
+                "clavigerd", "claviger",
             ],
             exclude: ["Systemd", "protocol_client.py"], swiftSettings: strict),
     ],

@@ -121,6 +121,7 @@ extension TokenService {
         try ledger.alone { () throws(Refusal) in
             try mapping(ledger.refuse) { () throws(StoreError) in
                 try store.change(note) { connection throws(StoreError) in
+                    try connection.forgetImportTokens(expiredBefore: KeyLedger.horizon(token.created))
                     try connection.insert(token)
                     try connection.endIntent(asked.operation, reply: reply)
                 }
