@@ -114,4 +114,42 @@ import Testing
         try does("key move alpha default")
         try does("ring delete finance")
     }
+
+    @Test func standardKeysKeepSecrets() throws {
+        try writeFile(daemon.directory + "/secret", Array("correct horse\n".utf8))
+        try does("key create password --standard --from secret")
+        try does("key read password | cmp - secret")
+        #expect(try field("kind", of: "key show password") == "standard")
+        try isRefused("wrap password --generate", "root-key-required")
+        try does("key create root")
+        try isRefused("key read root --out o", "standard-key-required")
+        try writeFile(daemon.directory + "/new", Array("battery staple\n".utf8))
+        try does("key rotate password --from new")
+        try does("key read password | cmp - new")
+        try does("key read password --version 1 | cmp - secret")
+        try does("key disable password")
+        try isRefused("key read password --out o", "key-state")
+        try does("key enable password")
+        // One that the daemon makes.
+        try does("key create random --standard")
+        #expect(try daemon.shell("claviger key read random | wc -c").text == "32\n")
+    }
+
+    @Test func policiesAndApprovals() throws {
+        try does("key create payroll")
+        try does("policy set payroll --rotation on --rotation-months 6 --dual-control delete")
+        #expect(try field("rotationMonths", of: "policy show payroll") == "6")
+        try isRefused("key delete payroll --yes", "approval-required")
+        try does("approval request delete payroll --reason gone")
+        #expect(try does("approval list").contains("gone"))
+        let id = try #require(
+            try does("approval list --json").split(separator: "\"").first { $0.count == 36 && $0.contains("-4") })
+        // Who asked cannot approve.
+        try isRefused("approval approve \(id) --yes", "approval-required")
+        try does("approval cancel \(id)")
+        #expect(try does("approval list").contains("nothing waits"))
+        #expect(try does("approval list --all").contains("cancelled"))
+        try does("policy set --instance --access on --create-standard off")
+        try isRefused("key create password --standard", "policy-veto")
+    }
 }
