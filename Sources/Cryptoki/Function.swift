@@ -18,6 +18,8 @@ public enum Function: String, Sendable, Hashable, CaseIterable {
     case logout = "C_Logout"
     case createObject = "C_CreateObject"
     case destroyObject = "C_DestroyObject"
+    case copyObject = "C_CopyObject"
+    case setAttributeValue = "C_SetAttributeValue"
     case getAttributeValue = "C_GetAttributeValue"
     case findObjectsInit = "C_FindObjectsInit"
     case findObjects = "C_FindObjects"

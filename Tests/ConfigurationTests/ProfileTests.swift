@@ -104,4 +104,20 @@ import Testing
         let error = #expect(throws: ConfigurationError.self) { try Configuration.load(path: named) }
         #expect(error?.description.contains("\(directory.path)/tokens/no-such-profile.toml") == true)
     }
+
+    /// Every profile that is shipped is one.
+    @Test func shippedProfilesAreSound() throws {
+        let directory = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined() + "/hsm-config/tokens"
+        let names = try Files.list(directory).filter { $0.hasSuffix(".toml") }
+        #expect(names.count == 9)
+        for name in names {
+            let content = try Files.read(directory + "/" + name)
+            let configuration = try parsed("profile = \"some\"", profile: String(decoding: content, as: UTF8.self))
+            #expect(configuration.profile == "some", "\(name)")
+            // What no doctor and no document said is left at its default.
+            if !["softhsm.toml", "nss-softokn.toml", "opencryptoki.toml"].contains(name) {
+                #expect(configuration.quirks == TokenQuirks() && configuration.token.suite == nil, "\(name)")
+            }
+        }
+    }
 }

@@ -16,7 +16,7 @@ import Testing
         ("quirks.keeps-modifiable", "false", false), ("quirks.keeps-allowed-mechanisms", "false", false),
         ("quirks.keeps-local", "false", false), ("quirks.audit-key", "\"rsa-3072\"", false),
         ("quirks.key-wrap-limit", "256", false), ("quirks.holds-private-data", "false", false),
-        ("quirks.empty-so-pin", "true", false),
+        ("quirks.is-security-boundary", "false", false), ("quirks.empty-so-pin", "true", false),
         ("socket.path", "\"/x\"", false), ("socket.group", "\"x\"", false), ("socket.backlog", "1", false),
         ("socket.max-connections", "1", true), ("unlock.group", "\"x\"", false), ("workers.count", "1", false),
         ("workers.queue", "1", true), ("requests.default-deadline-ms", "1", true), ("requests.max-deadline-ms", "60001", true),

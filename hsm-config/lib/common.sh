@@ -12,9 +12,10 @@ claviger_jobs=2
 packages_build=(g++ git ca-certificates pkg-config libssl-dev libp11-kit-dev libsqlite3-dev libtomlplusplus-dev libsofthsm2-dev)
 packages_run=(libsofthsm2 libp11-kit0 libsqlite3-0 openssl)
 # What only the checks need: systemd-analyze reads the units; softhsm2-util makes tokens for tests; python3 runs
-# the client that was written from the protocol page; systemd-container boots the units, which only root can.
-packages_check=(systemd softhsm2 python3)
-packages_boot=(systemd-container)
+# the client that was written from the protocol page; libnss3 is a second kind of token. systemd-container boots the units, and
+# opencryptoki is a third kind, whose slot daemon runs in namespaces: only root can do either.
+packages_check=(systemd softhsm2 python3 libnss3 util-linux)
+packages_boot=(systemd-container opencryptoki)
 
 say() { printf '%s\n' "$*"; }
 note() { printf '%s: %s\n' "$claviger_command" "$*" >&2; }

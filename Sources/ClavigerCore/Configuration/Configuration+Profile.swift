@@ -102,6 +102,7 @@ extension TokenQuirks {
         auditKey = reader.choice("quirks.audit-key", of: AuditKey.self)?.value ?? auditKey
         keyWrapLimit = reader.integer("quirks.key-wrap-limit", in: ConfigurationLimits.keyWrap)?.value ?? keyWrapLimit
         holdsPrivateData = reader.boolean("quirks.holds-private-data")?.value ?? holdsPrivateData
+        isSecurityBoundary = reader.boolean("quirks.is-security-boundary")?.value ?? isSecurityBoundary
         startsWithEmptyOfficerPIN = reader.boolean("quirks.empty-so-pin")?.value ?? startsWithEmptyOfficerPIN
     }
 }

@@ -68,6 +68,7 @@ extension Configuration {
         Setting("quirks.audit-key") { $0.quirks.auditKey },
         Setting("quirks.key-wrap-limit") { $0.quirks.keyWrapLimit },
         Setting("quirks.holds-private-data") { $0.quirks.holdsPrivateData },
+        Setting("quirks.is-security-boundary") { $0.quirks.isSecurityBoundary },
         Setting("quirks.empty-so-pin") { $0.quirks.startsWithEmptyOfficerPIN },
         Setting("socket.path") { $0.socket.path },
         Setting("socket.group") { $0.socket.group },

@@ -23,10 +23,17 @@ package struct ObjectTemplate: Sendable {
     package init(
         _ name: ObjectName, suite: Suite, material: KeyMaterial = .generated, instance: InstanceID, quirks: TokenQuirks
     ) {
+        self.init(name, suite: suite, material: material, label: name.label(instance: instance), quirks: quirks)
+    }
+
+    /// As the other, under a label that is no instance's: for objects that only try the token out.
+    package init(
+        _ name: ObjectName, suite: Suite, material: KeyMaterial = .generated, label: String, quirks: TokenQuirks
+    ) {
         self.name = name
         self.quirks = quirks
         self.material = material
-        label = name.label(instance: instance)
+        self.label = label
         switch name.role {
         case .cipher, .canary, .vault:
             switch suite {

@@ -43,7 +43,7 @@ package struct SigningPublicKey: Sendable, Equatable {
 
     /// The key in CKA_EC_POINT: the point as a DER OCTET STRING (PKCS#11 v2.40 mechanisms, section 2.3.3), or bare as some tokens
     /// have it.
-    init?(attribute: [UInt8]) {
+    package init?(attribute: [UInt8]) {
         let header: [UInt8] = [0x04, UInt8(SigningPublicKey.pointLength)]
         let isWrapped = attribute.count == SigningPublicKey.pointLength + header.count && attribute.starts(with: header)
         self.init(point: isWrapped ? Array(attribute.dropFirst(header.count)) : attribute)

@@ -11,6 +11,9 @@ package struct TokenQuirks: Sendable, Equatable {
     package var keyWrapLimit = Limits.maximumPlaintext
     /// Whether the token keeps private data objects.
     package var holdsPrivateData = true
+    /// Whether keys are safe in the token from whoever has the user PIN. Where they are not, the daemon serves all the same when this says
+    /// so: for tests and development.
+    package var isSecurityBoundary = true
     /// Whether a token that nobody has set up yet takes the empty PIN of the security officer, and C_InitToken is not for it.
     package var startsWithEmptyOfficerPIN = false
 

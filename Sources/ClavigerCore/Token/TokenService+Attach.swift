@@ -61,6 +61,7 @@ extension TokenService {
             let suites = SuiteChoice(mechanisms: listed).suites
             live.withLock { $0 = Live(module: module, slot: slot, suites: suites, generation: generation) }
             try login(slot: slot, info: info, presented: presented)
+            try examine(listed)
             try bind(generation: generation)
             return nil
         } catch {

@@ -117,18 +117,7 @@ extension TokenService {
         _ digest: [UInt8], _ live: Live, _ key: ObjectHandle, _ publicKey: SigningPublicKey, _ signer: inout SigningSession
     ) throws(CryptokiError) -> [UInt8] {
         try signer.use(live) { (session) throws(CryptokiError) in
-            var signature = [UInt8](repeating: 0, count: publicKey.signatureLength)
-            let input = publicKey.input(digest)
-            let outcome = signature.withUnsafeMutableBytes { output in
-                Result { () throws(CryptokiError) in
-                    switch publicKey.kind {
-                    case .ecP256: try session.sign(.ecdsa, key: key, data: input.span.bytes, into: output)
-                    case .rsa3072: try session.sign(.rsaPKCS, key: key, data: input.span.bytes, into: output)
-                    }
-                }
-            }
-            guard try outcome.get() == signature.count else { throw .malformedReply(.sign) }
-            return signature
+            try publicKey.sign(digest, key: key, session: &session)
         }
     }
 

@@ -13,8 +13,9 @@ struct TokenCommand: ParsableCommand {
             Examples:
               claviger token init --so-pin-out /root/claviger-so.pin
               claviger token status
+              claviger token doctor
             """,
-        subcommands: [TokenInitCommand.self, Status.self])
+        subcommands: [TokenInitCommand.self, Status.self, DoctorCommand.self])
 
     /// `claviger token status`, through the daemon while it runs.
     struct Status: ParsableCommand {

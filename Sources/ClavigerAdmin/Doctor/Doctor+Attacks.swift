@@ -1,0 +1,119 @@
+import ClavigerCore
+import ClavigerWire
+import Cryptoki
+import SecureMemory
+
+// Clulow's attacks and their kin, with the user PIN, on a key made as an instance makes them.
+extension Doctor {
+    mutating func attacks() -> [TrialRow] {
+        let suite = report.suites.first ?? .aesGCM
+        let handle: ObjectHandle
+        do throws(CryptokiError) {
+            handle = try make(Doctor.name(.cipher), suite, report.quirks).0
+        } catch {
+            return [TrialRow("a key to attack", .refused, error.description)]
+        }
+        return [
+            reading(handle), loosening(handle), addingUses(handle), copying(handle), wrapping(handle), misusing(handle, suite),
+        ]
+    }
+
+    private mutating func reading(_ key: ObjectHandle) -> TrialRow {
+        let name = "reading the key"
+        return row(name) { (session) throws(CryptokiError) in
+            (try? session.bytes(.value, of: key)) == nil
+                ? TrialRow(name, .works, "prevented") : TrialRow(name, .dangerous, "CKA_VALUE can be read")
+        }
+    }
+
+    private mutating func loosening(_ key: ObjectHandle) -> TrialRow {
+        let name = "making the key readable or extractable"
+        return row(name) { (session) throws(CryptokiError) in
+            for attribute in [Attribute.bool(.sensitive, false), .bool(.extractable, true)]
+            where (try? session.tryChanging(key, [attribute])) != nil {
+                return TrialRow(name, .dangerous, "\(attribute.type) can be changed")
+            }
+            return TrialRow(name, .works, "prevented")
+        }
+    }
+
+    private mutating func addingUses(_ key: ObjectHandle) -> TrialRow {
+        let name = "adding a use to the key"
+        return row(name) { (session) throws(CryptokiError) in
+            let before = try session.bools([.wrap, .encrypt, .sign, .derive], of: key)
+            for (type, reading) in zip([AttributeType.wrap, .encrypt, .sign, .derive], before) where reading == .value(false) {
+                guard (try? session.tryChanging(key, [.bool(type, true)])) != nil else { continue }
+                return TrialRow(name, .limited, "\(type) can be added: whoever has the PIN can give a key another use")
+            }
+            return TrialRow(name, .works, "prevented")
+        }
+    }
+
+    private mutating func copying(_ key: ObjectHandle) -> TrialRow {
+        let name = "copying the key with weaker attributes"
+        return row(name) { (session) throws(CryptokiError) in
+            for weaker in [
+                [Attribute.bool(.extractable, true)], [.bool(.sensitive, false)],
+                [.bool(.extractable, true), .bool(.sensitive, false)],
+            ] {
+                guard let copy = try? session.tryCopying(key, [.bool(.token, false)] + weaker) else { continue }
+                // Not destroyed: on some tokens a copy is the original under another handle. It ends with the session.
+                let readings = try session.bools(weaker.map(\.type), of: copy)
+                guard zip(readings, weaker).contains(where: { $0 == .value($1.value == .bool(true)) }) else { continue }
+                return TrialRow(name, .dangerous, "C_CopyObject gives a copy with \(weaker[0].type) widened")
+            }
+            let isCopied = (try? session.tryCopying(key, [.bool(.token, false)])) != nil
+            return isCopied ? TrialRow(name, .limited, "plain copies can be made") : TrialRow(name, .works, "prevented")
+        }
+    }
+
+    private mutating func wrapping(_ key: ObjectHandle) -> TrialRow {
+        let name = "wrapping the key out under a known key"
+        let listed = mechanisms
+        return row(name) { (session) throws(CryptokiError) in
+            let value = [UInt8](repeating: 9, count: 32)
+            let thief = try session.createObject(
+                [
+                    .objectClass(.secretKey), .keyType(.aes), .bool(.token, false), .bool(.private, true),
+                    .bool(.sensitive, false), .bool(.extractable, true), .bool(.wrap, true), .bool(.unwrap, true),
+                    .bool(.encrypt, true), .bool(.decrypt, true),
+                ], value: value.span.bytes)
+            defer { try? session.destroyObject(thief) }
+            let iv = [UInt8](repeating: 0, count: 16)
+            for type in [MechanismType.aesKeyWrap, .aesKeyWrapPad, .aesECB, .aesCBC, .aesCBCPad] where listed.contains(type) {
+                var output = [UInt8](repeating: 0, count: 128)
+                let parameter = type == .aesCBC || type == .aesCBCPad ? iv.span.bytes : RawSpan()
+                let count = output.withUnsafeMutableBytes { buffer -> Int? in
+                    defer { wipe(buffer) }
+                    return try? session.wrapKey(.other(type, parameter: parameter), wrappingKey: thief, key: key, into: buffer)
+                }
+                if count != nil { return TrialRow(name, .dangerous, "\(type) wraps it though it is not extractable") }
+            }
+            return TrialRow(name, .works, "prevented")
+        }
+    }
+
+    private mutating func misusing(_ key: ObjectHandle, _ suite: Suite) -> TrialRow {
+        let name = "using the key with another mechanism"
+        let listed = mechanisms
+        let isFenced = !report.quirks.openAttributes.contains(.allowedMechanisms)
+        return row(name) { (session) throws(CryptokiError) in
+            let block = [UInt8](repeating: 0, count: 16)
+            for type in [MechanismType.aesECB, .aesCBC] where listed.contains(type) && !suite.mechanisms.contains(type) {
+                var output = [UInt8](repeating: 0, count: 32)
+                let parameter = type == .aesCBC ? block.span.bytes : RawSpan()
+                let outcome = output.withUnsafeMutableBytes { buffer in
+                    Result { () throws(CryptokiError) in
+                        try session.encrypt(
+                            .other(type, parameter: parameter), key: key, plaintext: block.span.bytes, into: buffer)
+                    }
+                }
+                guard (try? outcome.get()) != nil else { continue }
+                return TrialRow(
+                    name, isFenced ? .dangerous : .limited,
+                    "\(type) works with a key of \(suite.name): whoever has the PIN can use it as an oracle")
+            }
+            return TrialRow(name, .works, "prevented")
+        }
+    }
+}

@@ -1,0 +1,53 @@
+import ClavigerCore
+import ClavigerWire
+
+/// What `claviger token doctor` has found.
+package struct DoctorReport: Sendable {
+    /// What the token says of itself.
+    package var label: String
+    package var manufacturer: String
+    package var model: String
+    package var serial: String
+    package var library: String
+    /// What was tried, by theme.
+    package var sections: [Section] = []
+    /// How fast it is.
+    package var speeds: [Speed] = []
+    /// The suites that it can carry, best first.
+    package var suites: [Suite] = []
+    /// What it does not do as others do: the settings to use.
+    package var quirks = TokenQuirks()
+
+    /// Trials of one theme.
+    package struct Section: Sendable {
+        package var title: String
+        package var rows: [TrialRow]
+    }
+
+    /// Operations a second of so many sessions together, a thread each.
+    package struct Speed: Sendable {
+        package var operation: String
+        package var suite: Suite
+        package var sessions: Int
+        package var perSecond: Double
+    }
+
+    /// All rows.
+    package var rows: [TrialRow] { sections.flatMap(\.rows) }
+
+    /// What makes keys unsafe in it.
+    package var dangers: [TrialRow] { rows.filter { $0.verdict == .dangerous } }
+
+    /// The lines of a configuration that the token needs, in TOML; empty when it needs none.
+    package var settings: [String] {
+        var lines: [String] = []
+        for attribute in TokenQuirks.OpenAttribute.allCases where quirks.openAttributes.contains(attribute) {
+            lines.append("keeps-\(attribute.rawValue) = false")
+        }
+        if quirks.auditKey != .ecP256 { lines.append("audit-key = \"\(quirks.auditKey.rawValue)\"") }
+        if quirks.keyWrapLimit != Limits.maximumPlaintext { lines.append("key-wrap-limit = \(quirks.keyWrapLimit)") }
+        if !quirks.holdsPrivateData { lines.append("holds-private-data = false") }
+        if !quirks.isSecurityBoundary { lines.append("is-security-boundary = false") }
+        return lines.isEmpty ? [] : ["[quirks]"] + lines
+    }
+}
