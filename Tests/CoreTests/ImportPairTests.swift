@@ -244,6 +244,22 @@ import Testing
         #expect(left == 0)
     }
 
+    /// Of the three lengths the proof says which it is: SoftHSM does not tell the length of what it has unwrapped, and nobody but the
+    /// sender, who has the key, could be deceived. A token that does tell it refuses the lie.
+    @Test func amongAESKeysTheSendersWordHolds() throws {
+        let pair = try ImportPairTests.shared.get()
+        var bench = try Bench.make()
+        for count in [16, 24, 32] {
+            for bits in ImportProof.keyBits {
+                let wrapped = try Shipment(material: ImportPairTests.material(count)).forged(pair, bits: bits)
+                let failure = bench.verify(wrapped, pair)
+                #expect(failure == nil)
+            }
+        }
+        let left = try bench.proofKeys()
+        #expect(left == 0)
+    }
+
     /// With another template the same blob would be readable: it is the pair that forbids it, not the daemon's good will.
     @Test func theFenceIsThePairs() throws {
         let pair = try ImportPairTests.shared.get()

@@ -67,6 +67,15 @@ import Testing
             try instance.change(.keyRestore, key)
             #expect(try instance.read(key).version == 3)
             #expect(try code { try instance.read(RandomSource.identifier()) } == .denied)
+
+            // When the time to restore it is over, every version's secret goes.
+            try instance.delete(key)
+            instance.clock.advance(30 * 86_400_000 + 1)
+            try instance.keepHouse()
+            let left = try instance.service.ledger.read { connection throws(StoreError) in
+                [try connection.sealed(key, 2), try connection.sealed(key, 3)]
+            }
+            #expect(left == [nil, nil])
         }
     }
 
