@@ -70,7 +70,8 @@ let package = Package(
         .executableTarget(
             name: "clavigerd",
             dependencies: [
-                "ClavigerServer", "ClavigerCore", "ClavigerWire", "CLinux", .product(name: "Logging", package: "swift-log"),
+                "ClavigerServer", "ClavigerCore", "ClavigerWire", "Cryptoki", "CLinux",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict, linkerSettings: [.unsafeFlags(["-Xlinker", "-z", "-Xlinker", "now"])]),
         .executableTarget(

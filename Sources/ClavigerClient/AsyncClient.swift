@@ -115,6 +115,11 @@ public final class AsyncClient: Sendable {
     /// Who the daemon takes the caller for.
     public func whoami() async throws(ClientError) -> WhoamiReply { try await message(Requests.plain(.whoami)) }
 
+    /// The daemon's figures, as OpenMetrics 1.0 text.
+    public func metrics() async throws(ClientError) -> String {
+        try await message(Requests.plain(.metrics), as: MetricsReply.self).text
+    }
+
     /// The token.
     public func tokenStatus() async throws(ClientError) -> TokenStatusReply { try await message(Requests.plain(.tokenStatus)) }
 

@@ -126,6 +126,11 @@ public final class Client: Sendable {
         try message(Requests.plain(.whoami))
     }
 
+    /// The daemon's figures, as OpenMetrics 1.0 text.
+    public func metrics() throws(ClientError) -> String {
+        try message(Requests.plain(.metrics), as: MetricsReply.self).text
+    }
+
     /// The token.
     public func tokenStatus() throws(ClientError) -> TokenStatusReply {
         try message(Requests.plain(.tokenStatus))

@@ -76,6 +76,9 @@ final class Crew: Sendable {
         return left
     }
 
+    /// How many threads have been replaced and have not come back.
+    var absentCount: Int { ServerLimits.spareWorkers - spareCount }
+
     /// How many threads could stand in now.
     var spareCount: Int { state.withLock { $0.spares.count } }
 

@@ -10,6 +10,10 @@ package final class ServerCounters: ServerFigures {
     /// Requests taken and not answered.
     let inFlightCount = Atomic(0)
 
+    /// Workers past their request's deadline, replaced ones included.
+    let stuckCount = Atomic(0)
+    let replacedCount = Atomic<UInt64>(0)
+
     /// All zero.
     package init() {}
 
@@ -17,6 +21,8 @@ package final class ServerCounters: ServerFigures {
     package var connections: Int { connectionCount.load(ordering: .relaxed) }
     package var requests: UInt64 { requestCount.load(ordering: .relaxed) }
     package var queued: Int { queuedCount.load(ordering: .relaxed) }
+    package var stuck: Int { stuckCount.load(ordering: .relaxed) }
+    package var replaced: UInt64 { replacedCount.load(ordering: .relaxed) }
     /// How many requests are taken and not answered yet.
     package var inFlight: Int { inFlightCount.load(ordering: .relaxed) }
 }

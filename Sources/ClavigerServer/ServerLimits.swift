@@ -28,6 +28,8 @@ package enum ServerLimits {
     static let spareWorkers = 1
     /// How long after its deadline was answered a worker may still be in the same request before another takes its place.
     static let workerStuckBound: UInt64 = 5_000_000_000
+    /// How long after its deadline a worker that is still in the same request is told of in the daemon's health.
+    static let overdueBound: UInt64 = 250_000_000
     /// How long a thread that is not in the token may take to end, in nanoseconds: far more than it needs on a busy machine.
     static let joinTime: UInt64 = 500_000_000
     /// How long all workers must have been busy, none taking anything new, before the reserved worker reads in their stead. Handing a

@@ -29,13 +29,16 @@ final class Watchdog: Sendable {
             let now = MonotonicClock.now()
             var next = now + ServerLimits.watchdogTick * 1_000_000
             refuseQueued(now)
+            var overdue = crew.absentCount
             for post in crew.posts {
                 for entry in [post.requests.0, post.requests.1] {
                     guard let entry else { continue }
                     if entry.deadline > now { next = min(next, entry.deadline) } else { refuse(entry) }
                 }
-                if !isGivenUp, isStuck(post, now) { isGivenUp = !replace(post) }
+                if isStuck(post, now, for: ServerLimits.overdueBound) { overdue += 1 }
+                if !isGivenUp, isStuck(post, now, for: stuckBound) { isGivenUp = !replace(post) }
             }
+            core.counters.stuckCount.store(overdue, ordering: .relaxed)
             closeIdle(now)
             relieve(now)
             sleep(until: next, from: now)
@@ -51,9 +54,9 @@ final class Watchdog: Sendable {
     }
 
     // The reserved worker does nothing that can hang; only the token's library can.
-    private func isStuck(_ post: WorkerPost, _ now: UInt64) -> Bool {
+    private func isStuck(_ post: WorkerPost, _ now: UInt64, for bound: UInt64) -> Bool {
         guard case .token = post.role, let entry = post.requests.1 ?? post.requests.0 else { return false }
-        return now >= entry.deadline + stuckBound
+        return now >= entry.deadline + bound
     }
 
     // False when the daemon cannot go on.
@@ -61,6 +64,7 @@ final class Watchdog: Sendable {
         let work = (post.requests.1 ?? post.requests.0)?.opcode.entry.name ?? "none"
         do throws(ServerError) {
             if try crew.replace(post) {
+                core.counters.replacedCount.add(1, ordering: .relaxed)
                 core.logger.warning(
                     "a worker is stuck in the token; another takes its place",
                     metadata: ["worker": "\(post.number)", "operation": "\(work)"])
@@ -88,9 +92,10 @@ final class Watchdog: Sendable {
         core.resumeStarved()
     }
 
-    // With no connection there is nothing to keep time of: the first one signals.
+    // With no connection there is nothing to keep time of, except for who is stuck: the first one signals.
     private func sleep(until next: UInt64, from now: UInt64) {
-        let milliseconds = core.counters.connections == 0 ? -1 : Int32((next - now) / 1_000_000 + 1)
+        let isQuiet = core.counters.connections == 0 && core.counters.stuck == 0
+        let milliseconds = isQuiet ? -1 : Int32((next - now) / 1_000_000 + 1)
         core.watch.wait(timeout: milliseconds)
         _ = core.watch.take()
     }

@@ -71,6 +71,8 @@ public enum Limits {
     public static let maximumGroups = 32_768
     /// Permissions in a reply to whoami: room for all that later versions add, so that no client refuses a newer daemon.
     public static let maximumPermissions = 256
+    /// Bytes of the metrics' text, all of them ASCII: half of the room that a reply has which needs no token's worker.
+    public static let maximumMetrics = 32 << 10
     /// Mechanisms in a reply to token-status: Claviger looks at a dozen.
     public static let maximumMechanisms = 256
 

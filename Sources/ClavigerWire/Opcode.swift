@@ -136,6 +136,7 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
     case approvalList = 0x0132
     case approvalApprove = 0x0133
     case approvalCancel = 0x0134
+    case metrics = 0x01a0
 
     /// Everything that is fixed about the opcode. The switch has no default: an opcode without an entry does not compile.
     public var entry: OpcodeEntry {
@@ -152,6 +153,10 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
             OpcodeEntry(
                 name: "status", summary: "Describes the daemon and its state.", permission: .observe, retry: .always,
                 request: [], reply: Schema.statusReply)
+        case .metrics:
+            OpcodeEntry(
+                name: "metrics", summary: "Gives the daemon's figures as OpenMetrics text.", permission: .observe, retry: .always,
+                request: [], reply: Schema.metricsReply)
         case .whoami:
             OpcodeEntry(
                 name: "whoami", summary: "Says who the kernel says the caller is, and what it may do.", permission: .observe,

@@ -65,6 +65,7 @@ public final class Module: Sendable {
     /// ``Session`` values that still live; no other thread may be inside the module.
     public func finalize() throws(CryptokiError) {
         try CryptokiError.check(cryptoki_finalize(functions.pointer), .finalize)
+        ObjectTally.reset()
     }
 
     /// What the module says of itself: C_GetInfo (5.4).

@@ -21,6 +21,7 @@ extension Session {
             cryptoki_generate_key(functions.pointer, handle, $0, template.attributes, UInt(template.count), &key)
         }
         try CryptokiError.check(result, .generateKey)
+        ObjectTally.add(1)
         return try ObjectHandle(key, from: .generateKey)
     }
 
@@ -38,6 +39,7 @@ extension Session {
                 privateTemplate.attributes, UInt(privateTemplate.count), &publicHandle, &privateHandle)
         }
         try CryptokiError.check(result, .generateKeyPair)
+        ObjectTally.add(2)
         return KeyPair(
             publicKey: try ObjectHandle(publicHandle, from: .generateKeyPair),
             privateKey: try ObjectHandle(privateHandle, from: .generateKeyPair))

@@ -62,6 +62,7 @@ extension Session {
         var object: CK_OBJECT_HANDLE = 0
         let result = cryptoki_create_object(functions.pointer, handle, template.attributes, UInt(template.count), &object)
         try CryptokiError.check(result, .createObject)
+        ObjectTally.add(1)
         return try ObjectHandle(object, from: .createObject)
     }
 

@@ -33,6 +33,7 @@ extension Session {
             }
         }
         try CryptokiError.check(result, .unwrapKey)
+        ObjectTally.add(1)
         return try ObjectHandle(key, from: .unwrapKey)
     }
 }

@@ -20,7 +20,7 @@ struct Claviger: ParsableCommand {
             "advice", "retryAfterMs", "exit"}}, where what does not apply is left out.
             """,
         subcommands: [
-            StatusCommand.self, HealthCommand.self, WhoamiCommand.self, UnlockCommand.self, KeyCommand.self,
+            StatusCommand.self, HealthCommand.self, MetricsCommand.self, WhoamiCommand.self, UnlockCommand.self, KeyCommand.self,
             WrapCommand.self, UnwrapCommand.self, RewrapCommand.self, AliasCommand.self, RingCommand.self,
             RegistrationCommand.self, ImportTokenCommand.self, PolicyCommand.self, SettingsCommand.self, ApprovalCommand.self,
             BenchCommand.self, TokenCommand.self,

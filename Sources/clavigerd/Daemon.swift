@@ -53,8 +53,9 @@ final class Daemon {
         if let group = configuration.socket.group, GroupLookup.number(group) == nil {
             throw Failure(reason: "socket.group: there is no such group")
         }
+        let probe = ModuleProbe(program: "/proc/self/exe", arguments: ["clavigerd", "--probe-module", "--config", path])
         let service = try explain { () throws(TokenService.SetUpError) in
-            try Service(configuration: configuration, log: log, whenStuck: Daemon.restart)
+            try Service(configuration: configuration, log: log, probe: probe, whenStuck: Daemon.restart)
         }
         let listeners = try makeListeners(manager)
         let figures = ServerCounters()
@@ -107,7 +108,8 @@ final class Daemon {
             case _: break
             }
             if manager.watchdogInterval != nil { tell(manager, .watchdog) }
-            let status = service.token.currentStatus
+            if let reason = service.token.stuckReason { Daemon.restart(reason) }
+            let status = service.health
             let line = status.reason.isEmpty ? status.state.name : "\(status.state.name): \(status.reason)"
             if line != told {
                 told = line

@@ -1,5 +1,6 @@
 import CLinux
 import ClavigerCore
+import Cryptoki
 import Glibc
 import Logging
 
@@ -24,6 +25,8 @@ enum Launch {
     static func run(_ arguments: [String]) -> Int32 {
         var path = Configuration.defaultPath
         var checksOnly = false
+        // The daemon starts itself so, to see what the module does to a process; of no use to people.
+        var probesOnly = false
         var rest = arguments.dropFirst()
         while let argument = rest.popFirst() {
             switch argument {
@@ -31,6 +34,7 @@ enum Launch {
                 guard let value = rest.popFirst() else { return misuse("--config needs a file") }
                 path = value
             case "--check-config": checksOnly = true
+            case "--probe-module": probesOnly = true
             case "--version":
                 say("clavigerd \(Service.version)\n", to: STDOUT_FILENO)
                 return 0
@@ -55,7 +59,23 @@ enum Launch {
             return 1
         }
         if checksOnly { return check(configuration, path) }
+        if probesOnly { return probe(configuration) }
         return Daemon(configuration: configuration, path: path).run()
+    }
+
+    /// Initialises the module and asks for its tokens, without a login: a damaged store shows there.
+    private static func probe(_ configuration: Configuration) -> Int32 {
+        do throws(CryptokiError) {
+            let uri = try TokenURI(configuration.token.uri)
+            guard let module = configuration.module.path ?? uri.modulePath else { return ModuleProbe.refusedStatus }
+            let loaded = try Module(path: module)
+            try loaded.initialize(reserved: configuration.module.initializeArguments)
+            for slot in try loaded.slots(withToken: true) { _ = try loaded.tokenInfo(slot) }
+            try loaded.finalize()
+            return 0
+        } catch {
+            return ModuleProbe.refusedStatus
+        }
     }
 
     private static func check(_ configuration: Configuration, _ path: String) -> Int32 {

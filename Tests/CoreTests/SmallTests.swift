@@ -25,7 +25,7 @@ import Testing
         #expect(zip(waits, waits.dropFirst()).allSatisfy { $0 <= $1 })
         // A token that is back serves within five seconds.
         #expect(Supervision.maximumInterval < 5_000_000_000)
-        supervision.attached(isWhole: true)
+        supervision.attached(isWhole: true, now: 0)
         supervision.begin(now: now)
         supervision.reattachWanted = true
         #expect(supervision.due() == now + Supervision.firstInterval)
@@ -37,7 +37,7 @@ import Testing
         var reports = 0
         for second in 0..<600 where supervision.failed(now: start + UInt64(second) * 1_000_000_000) { reports += 1 }
         #expect(reports == 10)
-        supervision.attached(isWhole: true)
+        supervision.attached(isWhole: true, now: 0)
         let isNews = supervision.failed(now: start + 600_000_000_000)
         #expect(isNews)
     }
@@ -52,10 +52,10 @@ import Testing
             searches.append(second)
             #expect(supervision.due() != nil)
             supervision.begin(now: now)
-            supervision.attached(isWhole: false)
+            supervision.attached(isWhole: false, now: 0)
         }
         #expect(searches == [0, 60, 180, 420, 900, 1_860, 3_780, 7_380, 10_980])
-        supervision.attached(isWhole: true)
+        supervision.attached(isWhole: true, now: 0)
         let later = start + 100_000_000_000_000
         let first = supervision.wantRefind(now: later)
         let early = supervision.wantRefind(now: later + Supervision.firstRefindInterval - 1)

@@ -100,7 +100,7 @@ import Testing
     }
 
     /// Whatever opens without the zero block is what an attacker with two keys would make, never what a wrap makes.
-    @Test func withoutTheZeroBlockNothingOpens() throws {
+    @Test func b5_withoutTheZeroBlockNothingOpens() throws {
         var cipher = try Cipher.make()
         let key = try importKey(SuiteGCMTests.secret, &cipher.session)
         let iv = [UInt8](repeating: 7, count: 12)

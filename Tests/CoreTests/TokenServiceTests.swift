@@ -94,7 +94,7 @@ import Testing
         }
     }
 
-    @Test func whatNoRecordSpeaksOfIsQuarantinedAndNotDestroyed() async {
+    @Test func a6_whatNoRecordSpeaksOfIsQuarantinedAndNotDestroyed() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
             let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key")))).id
@@ -113,7 +113,7 @@ import Testing
         }
     }
 
-    @Test func aTokenWithoutTheCanaryIsNotServed() async {
+    @Test func c16_aTokenWithoutTheCanaryIsNotServed() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
             let canary = ObjectName(instance: try instance.token.instance.id, version: 1, role: .canary)
@@ -229,7 +229,7 @@ import Testing
 
     // MARK: limits
 
-    @Test func anUnwrapThatCannotRefreshStillUnwraps() async {
+    @Test func b2_anUnwrapThatCannotRefreshStillUnwraps() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
             let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key")))).id
@@ -248,7 +248,7 @@ import Testing
         }
     }
 
-    @Test func aVersionNearItsLimitIsRotatedByTheSupervisor() async {
+    @Test func b2_aVersionNearItsLimitIsRotatedByTheSupervisor() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
             let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key")))).id

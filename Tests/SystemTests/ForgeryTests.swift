@@ -31,7 +31,7 @@ import Testing
     }
 
     /// Every single bit of an envelope counts, whatever its length.
-    @Test(arguments: [1, 32, 100]) func everyFlippedBitIsRefused(length: Int) throws {
+    @Test(arguments: [1, 32, 100]) func b3_everyFlippedBitIsRefused(length: Int) throws {
         let client = try Shared.client()
         let dek = (0..<length).map { UInt8(truncatingIfNeeded: $0) }
         let envelope = try client.wrap(.name(Shared.key), dek, ["tenant=7"]).envelope
@@ -61,7 +61,7 @@ import Testing
     }
 
     /// Every way in which an envelope of a known key fails to open looks the same, byte for byte.
-    @Test func decryptionFailuresAreAlike() throws {
+    @Test func a8_decryptionFailuresAreAlike() throws {
         let client = try Shared.client()
         let key = KeyReference.name(Shared.key)
         let envelope = try client.wrap(key, [UInt8](repeating: 3, count: 32)).envelope

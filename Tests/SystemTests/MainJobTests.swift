@@ -140,7 +140,7 @@ import Testing
     }
 
     /// A context is an ordered list of byte strings: nothing else than the very same opens.
-    @Test func contextsAreExact() throws {
+    @Test func b4_contextsAreExact() throws {
         let client = try Shared.client()
         let dek: [UInt8] = [7, 8, 9]
         let contexts: [[String]] = [

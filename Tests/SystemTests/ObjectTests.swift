@@ -21,7 +21,7 @@ import Testing
     }
 
     /// All attributes of all objects are as ordered, and there are no other objects.
-    @Test func everyAttributeOfEveryObject() async throws {
+    @Test func a3_a5b_everyAttributeOfEveryObject() async throws {
         let daemon = try Self.prepared()
         await #expect(processExitsWith: .success) { [directory = daemon.directory as String] in
             let found = try TokenVisit.run(directory) { session in
@@ -44,7 +44,7 @@ import Testing
     }
 
     /// With the user PIN alone no key comes out and none changes: neither by attributes, copies nor wrapping.
-    @Test func aStolenPINGetsNoKey() async throws {
+    @Test func a1_a2_a7_aStolenPINGetsNoKey() async throws {
         let daemon = try Self.prepared()
         await #expect(processExitsWith: .success) { [directory = daemon.directory as String] in
             let attacks = try TokenAttacks(directory)

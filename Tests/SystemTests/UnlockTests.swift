@@ -106,7 +106,7 @@ import Testing
     }
 
     /// A token of the same label that is not ours is refused before any login, and nothing is touched.
-    @Test func aForeignToken() throws {
+    @Test func c16_aForeignToken() throws {
         let daemon = try DaemonHarness()
         let ours = try #require(try listDirectory(daemon.tokens).first { !$0.hasPrefix(".") })
         #expect(rename(daemon.tokens + "/" + ours, daemon.directory + "/away") == 0)

@@ -8,6 +8,7 @@ func messageType(_ opcode: Opcode, _ kind: FrameKind) -> any WireMessage.Type {
         case .health, .unlock: return HealthReply.self
         case .status: return StatusReply.self
         case .whoami: return WhoamiReply.self
+        case .metrics: return MetricsReply.self
         case .wrap, .unwrap, .rewrap: return CipherReply.self
         case .tokenStatus: return TokenStatusReply.self
         case .keyCreate, .keyShow, .keyRotate: return KeyRecord.self
@@ -37,7 +38,7 @@ func messageType(_ opcode: Opcode, _ kind: FrameKind) -> any WireMessage.Type {
         }
     }
     switch opcode {
-    case .ping, .health, .status, .whoami, .tokenStatus: return EmptyMessage.self
+    case .ping, .health, .status, .whoami, .metrics, .tokenStatus: return EmptyMessage.self
     case .wrap: return WrapRequest.self
     case .unwrap: return UnwrapRequest.self
     case .rewrap: return RewrapRequest.self

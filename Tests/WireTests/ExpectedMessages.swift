@@ -16,12 +16,14 @@ enum ExpectedMessages {
     /// The message of a vector; nil for a name that has none here.
     static func message(_ vector: Vector) throws -> (any WireMessage)? {
         switch vector.file {
-        case "ping-request", "ping-reply", "health-request", "status-request", "whoami-request", "token-status-request":
+        case "ping-request", "ping-reply", "health-request", "status-request", "whoami-request", "token-status-request",
+            "metrics-request":
             EmptyMessage()
         case "health-reply", "unlock-reply": HealthReply(state: .ready)
         case "health-reply-sealed": HealthReply(state: .sealed, reason: "the daemon waits for its PIN")
         case "status-reply": status
         case "status-reply-sealed": sealedStatus
+        case "metrics-reply": MetricsReply(text: "# EOF")
         case "whoami-reply":
             WhoamiReply(
                 uid: 1001, gid: 1002, pid: 4321, groups: [100, 985], unit: "payroll.service", permissions: ["observe", "wrap"])

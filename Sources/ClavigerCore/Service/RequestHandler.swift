@@ -63,4 +63,8 @@ package protocol ServerFigures: Sendable {
     var requests: UInt64 { get }
     /// How many requests wait for a worker.
     var queued: Int { get }
+    /// How many workers have not come back from the token although their request's deadline has passed.
+    var stuck: Int { get }
+    /// How often another thread took the place of a stuck one.
+    var replaced: UInt64 { get }
 }

@@ -16,6 +16,7 @@ package final class Service: RequestHandler {
     let log: Logger
     let started = Clock.monotonic()
     let authoriser: Authoriser
+    let requests = RequestCounts()
     private let figuresBox = Mutex<(any ServerFigures)?>(nil)
     private let recordsKeyUse: Atomic<Bool>
 
@@ -27,17 +28,19 @@ package final class Service: RequestHandler {
     /// - Parameters:
     ///   - records: whether requests that change nothing are recorded, as far as the log level lets them.
     ///   - time: where dates come from; a test's clock stands still until it is moved.
-    ///   - whenStuck: as for `TokenService`.
+    ///   - probe: as for `TokenService`.
+    ///   - whenStuck: likewise.
     package init(
         configuration: Configuration, log: Logger, records: Bool = true, time: TimeSource = .system,
-        whenStuck: @escaping @Sendable (String) -> Void
+        probe: ModuleProbe? = nil, whenStuck: @escaping @Sendable (String) -> Void
     ) throws(TokenService.SetUpError) {
         let store = try mapping(TokenService.SetUpError.store) { () throws(StoreError) in
             try Store(directory: configuration.stateDirectory, create: false)
         }
         let snapshots = SnapshotBox()
         token = try TokenService(
-            configuration: configuration, store: store, snapshots: snapshots, log: log, time: time, whenStuck: whenStuck)
+            configuration: configuration, store: store, snapshots: snapshots, log: log, time: time, probe: probe,
+            whenStuck: whenStuck)
         ledger = token.ledger
         housekeeper = Housekeeper(token: token)
         self.time = time
@@ -72,8 +75,15 @@ package final class Service: RequestHandler {
     package static let lockedBytesPerWorker = TokenSession.lockedBytes
 
     /// The daemon's state for health and status.
-    var health: HealthReply {
-        let status = token.currentStatus
+    package var health: HealthReply {
+        var status = token.currentStatus
+        // What the token service cannot see: threads that do not come back from it.
+        if let figures, figures.stuck > 0, status.state.serves {
+            let isAll = figures.stuck >= figures.workers
+            status.state = isAll ? .lost : .degraded
+            let reason = "\(figures.stuck) of \(figures.workers) workers are stuck in the token's module"
+            status.reason = isAll ? reason + "; the daemon restarts itself when that goes on" : reason
+        }
         // The limit counts scalars, of which one character can hold many.
         let reason = status.reason.unicodeScalars.prefix(Limits.maximumMessage)
         return HealthReply(state: status.state, reason: String(String.UnicodeScalarView(reason)))

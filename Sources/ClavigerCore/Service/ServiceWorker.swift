@@ -30,10 +30,17 @@ final class ServiceWorker: RequestWorker {
         }
         switch outcome {
         case .success(let length):
+            service.requests.count(request.opcode, nil)
             keep(record, nil)
             return length
         case .failure(let refusal):
-            keep(record, refusal)
+            service.requests.count(request.opcode, refusal.code)
+            // In an outage the first speaks for all: nobody's key was looked at.
+            if !record.uses.isEmpty || !TurnedAway.merges(refusal.code)
+                || service.token.turnedAway.note(refusal.code, now: Clock.monotonic())
+            {
+                keep(record, refusal)
+            }
             return call.answer.refuse(refusal)
         }
     }
@@ -41,7 +48,7 @@ final class ServiceWorker: RequestWorker {
     /// Records the request, before its answer can leave.
     private func keep(_ record: RequestRecord, _ refusal: Refusal?) {
         switch record.request.opcode {
-        case .ping, .health, .status, .whoami:
+        case .ping, .health, .status, .whoami, .metrics:
             if refusal != nil { record.write(outcome: refusal) }
         case .wrap, .unwrap, .rewrap, .tokenStatus, .keyList, .keyShow, .keyVersions, .keyCount, .keyCensus, .ringList,
             .registrationList, .importTokenList, .policyShow, .settingsShow, .approvalList:
@@ -59,6 +66,7 @@ final class ServiceWorker: RequestWorker {
         case .ping: return try call.reply(toEmpty: EmptyMessage())
         case .health: return try call.reply(toEmpty: service.health)
         case .status: return try call.reply(toEmpty: status())
+        case .metrics: return try call.reply(toEmpty: MetricsReply(text: service.metrics))
         case .whoami: return try call.reply(toEmpty: whoami(call.caller))
         case .wrap: return try wrap(call, &record)
         case .unwrap: return try unwrap(call, &record)

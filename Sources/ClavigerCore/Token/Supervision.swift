@@ -10,9 +10,15 @@ package struct Supervision: Sendable {
     var ordersDue: UInt64?
     /// Objects to be destroyed that were not found: the next binding decides about them.
     var ordersSetAside: Set<[UInt8]> = []
+    /// When the token is asked next, though nobody wants anything of it.
+    var watchDue: UInt64 = 0
     /// Whether the thread is to end.
     var isStopping = false
     private var failures = 0
+    // Attempts that succeeded and did not last, one after another.
+    private var flaps = 0
+    private var lastAttached: UInt64 = 0
+    private var earliestRecycle: UInt64 = 0
     private var earliest: UInt64 = 0
     private var lastReport: UInt64 = 0
     private var refindInterval = Supervision.firstRefindInterval
@@ -22,6 +28,10 @@ package struct Supervision: Sendable {
     static let firstInterval: UInt64 = 500_000_000
     /// The greatest time between two attempts; less than the five seconds within which a token that is back shall serve.
     static let maximumInterval: UInt64 = 3_000_000_000
+    /// How long the token must be held before it counts as steady: one that comes and goes is not asked more often than one that is away.
+    static let steadyTime: UInt64 = 30_000_000_000
+    /// The least time between two recyclings of the module: each keeps everybody waiting for a moment.
+    static let recycleInterval: UInt64 = 10_000_000_000
     /// How often a failure that goes on is logged again.
     static let reportInterval: UInt64 = 60_000_000_000
 
@@ -41,6 +51,27 @@ package struct Supervision: Sendable {
         return true
     }
 
+    /// Asks for a new initialisation to get back the memory that the module keeps.
+    ///
+    /// - Returns: whether there will be one now.
+    mutating func wantRecycle(now: UInt64) -> Bool {
+        guard now >= earliestRecycle else { return false }
+        earliestRecycle = now + Supervision.recycleInterval
+        reattachWanted = true
+        return true
+    }
+
+    /// Notes that the token was lost while it served.
+    mutating func lost(now: UInt64) {
+        flaps = now < lastAttached + Supervision.steadyTime ? flaps + 1 : 0
+        earliest = max(earliest, lastAttached + Supervision.interval(flaps))
+        reattachWanted = true
+    }
+
+    private static func interval(_ failures: Int) -> UInt64 {
+        min(firstInterval * (UInt64(1) << UInt64(min(failures, 3))) / 2, maximumInterval)
+    }
+
     /// When the next attempt is due; nil when none is wanted.
     func due() -> UInt64? { reattachWanted ? earliest : nil }
 
@@ -53,9 +84,10 @@ package struct Supervision: Sendable {
     /// Notes that the token is held.
     ///
     /// - Parameter isWhole: whether every key version was found.
-    mutating func attached(isWhole: Bool) {
+    mutating func attached(isWhole: Bool, now: UInt64) {
         failures = 0
         ordersSetAside = []
+        lastAttached = now
         if isWhole { refindInterval = Supervision.firstRefindInterval }
     }
 
@@ -64,8 +96,7 @@ package struct Supervision: Sendable {
     /// - Returns: whether the failure is to be logged.
     mutating func failed(now: UInt64) -> Bool {
         failures += 1
-        let factor = UInt64(1) << UInt64(min(failures, 3))
-        earliest = now + min(Supervision.firstInterval * factor / 2, Supervision.maximumInterval)
+        earliest = now + Supervision.interval(failures)
         guard failures == 1 || now >= lastReport + Supervision.reportInterval else { return false }
         lastReport = now
         return true

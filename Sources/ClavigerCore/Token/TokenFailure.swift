@@ -55,6 +55,15 @@ extension CryptokiError {
         }
     }
 
+    /// Whether the error speaks of the device or the host, and so never of the ciphertext.
+    var meansDevice: Bool {
+        if meansLost { return true }
+        switch returnValue {
+        case .deviceMemory?, .hostMemory?: return true
+        case _: return false
+        }
+    }
+
     /// Whether the error says by itself that the ciphertext is bad.
     var meansBadCiphertext: Bool {
         switch returnValue {

@@ -117,6 +117,13 @@ package struct TokenFiles: Sendable {
         return paths
     }
 
+    /// The object files that are not whole, ascending.
+    package func damaged() throws(FileError) -> [String] {
+        var damaged: [String] = []
+        for path in try objects().sorted() where !TokenFiles.parses((try? Files.read(path)) ?? []) { damaged.append(path) }
+        return damaged
+    }
+
     /// Makes object files durable and proves each to be whole.
     ///
     /// - Parameter passingDamaged: whether files that are not whole are passed over.

@@ -17,7 +17,11 @@ extension TokenService {
             whenStuck("a call into the token's module has not returned for \(TokenService.stuckBound / 1_000_000_000) s")
             return true
         }
-        defer { gate.leave() }
+        attaching.store(Clock.monotonic(), ordering: .relaxed)
+        defer {
+            attaching.store(0, ordering: .relaxed)
+            gate.leave()
+        }
         // Two operators at once, or an operator and the supervisor: the second must not take away what the first has got.
         if presented != nil && currentStatus.state.serves { return false }
         let outcome = tryAttach(presented)
@@ -29,13 +33,16 @@ extension TokenService {
             } else {
                 setStatus(.ready, "")
             }
-            supervision.withLock { $0.attached(isWhole: faulty == 0) }
-            log.notice("token ready", metadata: ["generation": "\(snapshots.current.generation)", "unusable": "\(faulty)"])
+            counters.attached.add(1, ordering: .relaxed)
+            supervision.withLock { $0.attached(isWhole: faulty == 0, now: Clock.monotonic()) }
+            turnedAway.flush()
+            logState(.notice, "token ready", ["generation": "\(snapshots.current.generation)", "unusable": "\(faulty)"])
         case .some(let failure):
             // Nobody is served, so nobody needs to be logged in. What the token says of itself can still be asked.
             management.withLock { management in
                 if let anchor = management.anchor.take() { try? anchor.close() }
             }
+            counters.failed.add(1, ordering: .relaxed)
             setStatus(failure.state, failure.description)
             // What time may mend is tried again, whoever tried first; what needs somebody waits for them.
             let isNews = supervision.withLock { supervision in
@@ -43,11 +50,44 @@ extension TokenService {
                 return supervision.failed(now: Clock.monotonic())
             }
             if isNews {
-                log.error("token not ready", metadata: ["state": "\(failure.state.name)", "reason": "\(failure)"])
+                logState(.error, "token not ready", ["state": "\(failure.state.name)", "reason": "\(failure)"])
             }
             bell.ring()
         }
         return true
+    }
+
+    /// Writes a line about the token's state, of which a token that comes and goes makes many.
+    func logState(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) {
+        guard let suppressed = stateLines.withLock({ $0.take(now: Clock.monotonic()) }) else { return }
+        let more: Logger.Metadata = suppressed > 0 ? ["left-out": "\(suppressed)"] : [:]
+        log.log(level: level, message, metadata: metadata.merging(more) { old, _ in old })
+    }
+
+    /// Why the module must be taken for stuck in its initialisation or login, if it must; asked now and then by who can end the process.
+    package var stuckReason: String? {
+        let began = attaching.load(ordering: .relaxed)
+        guard began != 0, Clock.monotonic() >= began + TokenService.stuckBound else { return nil }
+        return "the token's module has not come back from being initialised for \(TokenService.stuckBound / 1_000_000_000) s"
+    }
+
+    /// What is known of damaged files, for people.
+    private func damage() -> String {
+        let damaged = (try? files?.damaged()) ?? []
+        guard !damaged.isEmpty else { return "no file of its storage is damaged in a way that shows" }
+        let shown = damaged.prefix(3).joined(separator: ", ")
+        return
+            "damaged in its storage: \(shown)\(damaged.count > 3 ? " and \(damaged.count - 3) more" : ""); put them back from a backup"
+    }
+
+    /// Reports object files that are not whole: what a killed or failed creation leaves. They are nobody's and stay.
+    private func reportDamagedFiles() {
+        guard let damaged = try? files?.damaged() else { return }
+        let before = counters.damagedFiles.exchange(damaged.count, ordering: .relaxed)
+        guard damaged.count != before, !damaged.isEmpty else { return }
+        log.warning(
+            "files in the token's storage are not whole; they hold no key that was acknowledged, and are left as they are",
+            metadata: ["count": "\(damaged.count)", "first": "\(damaged[0])"])
     }
 
     private func tryAttach(_ presented: consuming SecretBytes?) -> TokenFailure? {
@@ -63,6 +103,7 @@ extension TokenService {
             try login(slot: slot, info: info, presented: presented)
             try examine(listed)
             try bind(generation: generation)
+            reportDamagedFiles()
             return nil
         } catch {
             return error
@@ -84,8 +125,12 @@ extension TokenService {
         let restored = try mapping({ (error: FileError) in TokenFailure(error, "the token's files cannot be examined") }) {
             () throws(FileError) -> [String] in try files?.restore() ?? []
         }
+        counters.restored.add(UInt64(restored.count), ordering: .relaxed)
         for path in restored {
             log.warning("token file was empty or damaged and has been restored from its copy", metadata: ["path": "\(path)"])
+        }
+        if files != nil, let complaint = moduleProbe?.complaint() {
+            throw .lost("the token's module \(complaint); \(damage())")
         }
         let (slot, info) = try mapping({ (error: CryptokiError) in TokenFailure.lost(error.description) }) {
             () throws(CryptokiError) -> (SlotID, TokenInfo) in

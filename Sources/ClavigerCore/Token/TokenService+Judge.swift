@@ -56,8 +56,16 @@ extension TokenService {
                 failure = error
             }
         }
-        throw judge(
+        let refusal = judge(
             failure, key: key, version: version, failedAt: Clock.monotonic(), whileOpening: whileOpening, worker: worker)
+        // An error of the device that has passed says nothing of the envelope.
+        guard refusal.code == .decryptionFailed, failure.meansDevice else { throw refusal }
+        do throws(CryptokiError) {
+            guard try worker.use(body) != nil else { throw failure }
+        } catch {
+            if !error.meansDevice { throw refusal }
+            throw Refusal(.tokenUnavailable, retryAfter: 1_000)
+        }
     }
 
     /// Turns a failed use of a key version into the refusal that the caller gets. Call it inside `enter`.
@@ -73,8 +81,11 @@ extension TokenService {
         switch probe(key: key, version: version, failedAt: failedAt, worker: worker) {
         case .keyWorks:
             if whileOpening { return Refusal(.decryptionFailed) }
-            log.error(
-                "the token refused to work with a key that works", metadata: ["key": "\(key.id)", "error": "\(error)"])
+            if let suppressed = refusalLines.withLock({ $0.take(now: Clock.monotonic()) }) {
+                log.error(
+                    "the token refused to work with a key that works",
+                    metadata: ["key": "\(key.id)", "error": "\(error)", "left-out": "\(suppressed)"])
+            }
             return Refusal(.tokenUnavailable, retryAfter: 1_000)
         case .keyFaulty:
             let name = ObjectName(key: key.id, version: version.number, role: .cipher)
@@ -98,6 +109,7 @@ extension TokenService {
             if history.generation != worker.generation { history = ProbeHistory(generation: worker.generation) }
             if let recent = history.probes[name], recent.began > failedAt { return recent.finding }
             let began = Clock.monotonic()
+            counters.probed.add(1, ordering: .relaxed)
             let finding = find(name, version, worker)
             history.probes[name] = ProbeHistory.Probe(began: began, finding: finding)
             return finding

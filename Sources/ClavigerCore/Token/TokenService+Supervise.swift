@@ -15,6 +15,7 @@ extension TokenService {
             if isStopping { return }
             rotateDueKeys()
             let ordersDue = carryOutDueOrders()
+            let watchDue = watch()
             if let due {
                 let now = Clock.monotonic()
                 if now >= due {
@@ -23,7 +24,7 @@ extension TokenService {
                     continue
                 }
             }
-            bell.wait(until: [due, ordersDue].compactMap { $0 }.min())
+            bell.wait(until: [due, ordersDue, watchDue].compactMap { $0 }.min())
         }
     }
 
@@ -68,6 +69,14 @@ extension TokenService {
     /// Has the token taken hold of again, because a key version has no usable object: it may be there the next time.
     func wantRefind() {
         guard supervision.withLock({ $0.wantRefind(now: Clock.monotonic()) }) else { return }
+        bell.ring()
+    }
+
+    /// Has the module initialised anew, between requests, so that it gives back the memory that it keeps for objects of the past.
+    func wantRecycle() {
+        guard supervision.withLock({ $0.wantRecycle(now: Clock.monotonic()) }) else { return }
+        counters.recycled.add(1, ordering: .relaxed)
+        log.info("the module is initialised anew for the memory that it keeps", metadata: ["objects": "\(ObjectTally.count)"])
         bell.ring()
     }
 

@@ -76,11 +76,21 @@ package final class TokenService: Sendable {
     let quarantined = Atomic<Int>(0)
     let bell = Bell()
     let whenStuck: @Sendable (String) -> Void
+    let moduleProbe: ModuleProbe?
+    let counters = TokenCounters()
+    let turnedAway = TurnedAway()
+    let stateLines = Mutex(LogBudget())
+    let refusalLines = Mutex(LogBudget())
+    // When the call began that initialises the module and logs in; 0 when nobody is in it.
+    let attaching = Atomic<UInt64>(0)
 
     /// How long a re-initialisation waits for requests that are inside the module, in nanoseconds: far beyond what a working token
     /// takes for a batch.
     static let stuckBound: UInt64 = 30_000_000_000
     let supervision = Mutex(Supervision())
+    /// Objects made since the module was initialised after which it is initialised anew: SoftHSM keeps about 250 bytes for each one of a
+    /// session, and four times that for one of the token, until C_Finalize; 16 MiB in all.
+    package static let recycleBound = 65_536
 
     /// Why the token service could not even be set up: each a matter for the operator, before anything was touched.
     package enum SetUpError: Error, Sendable, CustomStringConvertible {
@@ -107,11 +117,12 @@ package final class TokenService: Sendable {
     ///
     /// - Parameters:
     ///   - time: where dates come from.
+    ///   - probe: tried before each initialisation of a module that keeps its objects in files; nil for none.
     ///   - whenStuck: called when a call into the module does not return and so nothing can be re-initialised; the process is to end
     ///     with a status that has it restarted.
     package init(
         configuration: Configuration, store: Store, snapshots: SnapshotBox, log: Logger, time: TimeSource = .system,
-        whenStuck: @escaping @Sendable (String) -> Void
+        probe: ModuleProbe? = nil, whenStuck: @escaping @Sendable (String) -> Void
     ) throws(SetUpError) {
         let uri = try mapping(SetUpError.module) { () throws(CryptokiError) in try TokenURI(configuration.token.uri) }
         guard let path = configuration.module.path ?? uri.modulePath else { throw .noModule }
@@ -131,6 +142,7 @@ package final class TokenService: Sendable {
         }
         management = Mutex(Management(anchor: nil, scratch: scratch, storageLock: lock))
         self.whenStuck = whenStuck
+        moduleProbe = probe
         self.configuration = configuration
         self.store = store
         self.snapshots = snapshots
@@ -211,6 +223,7 @@ package final class TokenService: Sendable {
     package func leave(_ worker: TokenSession) {
         worker.depth -= 1
         gate.leave()
+        if ObjectTally.count >= TokenService.recycleBound { wantRecycle() }
     }
 
     /// Turns new requests back and has the supervisor get the token again.
@@ -220,8 +233,11 @@ package final class TokenService: Sendable {
             status = Status(state: .lost, reason: reason)
             return true
         }
-        if isNews { log.error("token lost", metadata: ["reason": "\(reason)"]) }
-        supervision.withLock { $0.reattachWanted = true }
+        if isNews {
+            counters.lost.add(1, ordering: .relaxed)
+            logState(.error, "token lost", ["reason": "\(reason)"])
+        }
+        supervision.withLock { $0.lost(now: Clock.monotonic()) }
         bell.ring()
     }
 

@@ -110,6 +110,20 @@ public struct StatusReply: WireMessage {
     }
 }
 
+/// The reply to metrics.
+public struct MetricsReply: WireMessage {
+    public static var schema: [FieldEntry] { Schema.metricsReply }
+    /// OpenMetrics 1.0 text.
+    public var text: String
+
+    /// A reply of this text.
+    public init(text: String) { self.text = text }
+
+    public init(_ fields: FieldMap, _ bytes: RawSpan) throws(Refusal) { text = fields.text(1, bytes) ?? "" }
+
+    public func encode(to writer: inout BodyWriter, source: RawSpan) { writer.text(1, text) }
+}
+
 /// One number or word of a list.
 struct NumberItem: WireMessage {
     static var schema: [FieldEntry] { Schema.group }

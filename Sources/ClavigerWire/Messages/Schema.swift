@@ -110,6 +110,13 @@ public enum Schema {
         FieldEntry(11, "quarantined", anyU32, "How many objects on the token carry our instance id but have no record."),
     ]
 
+    /// The body of the reply to metrics.
+    public static let metricsReply: [FieldEntry] = [
+        FieldEntry(
+            1, "text", .text(0...Limits.maximumMetrics),
+            "OpenMetrics 1.0 text. New families may come; none is renamed within version 1.")
+    ]
+
     /// One supplementary group.
     static let group: [FieldEntry] = [FieldEntry(1, "gid", anyU32, "A supplementary group's id.")]
 

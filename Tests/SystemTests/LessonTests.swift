@@ -1,0 +1,272 @@
+import ClavigerClient
+import ClavigerCore
+import ClavigerWire
+import Glibc
+import Support
+import Testing
+
+/// Keys that are less than they should be, tokens that repeat themselves, PINs: each test is named after the lesson that it keeps.
+@Suite struct LessonTests {
+    private func objectFiles(_ daemon: DaemonHarness) throws -> Int {
+        try TokenFiles(storage: daemon.tokens, stateDirectory: daemon.state).objects().count
+    }
+
+    // MARK: A, key separation
+
+    /// Attributes that the token leaves at its defaults are hostile: such a key is refused, and gone.
+    @Test func a0_attributeDefaultsAreHostile() throws {
+        let faulty = try Faulty()
+        let before = try objectFiles(faulty.daemon)
+        for name in ["CKA_SENSITIVE", "CKA_WRAP", "CKA_UNWRAP", "CKA_SIGN", "CKA_VERIFY"] {
+            try faulty.faults.set("ignore \(name)")
+            let code = refusal { () throws(ClientError) in try faulty.daemon.client().createKey(name: name) }
+            #expect(code == .tokenUnavailable, "\(name)")
+            #expect(try objectFiles(faulty.daemon) == before, "\(name): it stayed")
+        }
+        try faulty.faults.set()
+        _ = try faulty.daemon.client().createKey(name: "well")
+        #expect(try faulty.daemon.client().status().keys == 2)
+    }
+
+    // MARK: B, envelopes
+
+    /// A token whose random numbers repeat themselves makes neither an IV nor a DEK twice.
+    @Test func b1_noIVComesTwice() throws {
+        for rule in ["C_GenerateRandom corrupt=constant", "C_GenerateRandom corrupt=repeat"] {
+            let faulty = try Faulty(DaemonHarness.Settings(), rule)
+            var ivs: Set<[UInt8]> = []
+            var deks: Set<[UInt8]> = []
+            for round in 0..<60 {
+                // A resumed machine, and a restarted one.
+                if round == 20 { try faulty.daemon.restart() }
+                let made = try faulty.daemon.client().making(.id(faulty.key))
+                ivs.insert(Array(made.envelope[27..<39]))
+                deks.insert(made.plaintext)
+            }
+            #expect(ivs.count == 60 && deks.count == 60, "\(rule)")
+        }
+    }
+
+    /// The key named is not the one that the envelope names.
+    @Test func b6_anotherKeyThanStated() throws {
+        let faulty = try Faulty()
+        let other = try faulty.daemon.client().createKey(name: "other").id
+        let code = refusal { () throws(ClientError) in try faulty.daemon.client().opening(faulty.envelope, key: .id(other)) }
+        #expect(code == .keyMismatch)
+    }
+
+    /// A key that cannot open what it sealed first is not acknowledged, and no trace of it is left.
+    @Test func b7_aKeyIsProvenBeforeItIsAcknowledged() throws {
+        let faulty = try Faulty()
+        for damage in ["flip", "zero", "shorten", "lengthen"] {
+            try faulty.faults.set("C_Encrypt corrupt=\(damage)")
+            let code = refusal { () throws(ClientError) in try faulty.daemon.client().createKey(name: damage) }
+            #expect(code == .tokenUnavailable, "\(damage)")
+        }
+        try faulty.faults.set()
+        var names: [String] = []
+        try faulty.daemon.client().forEachKey { (key) throws(ClientError) in names.append(key.name) }
+        #expect(names == ["first"])
+    }
+
+    /// The same plaintext never makes the same envelope.
+    @Test func b10_equalPlaintextsDiffer() throws {
+        let client = try Shared.client()
+        let made = try (0..<50).map { _ in try client.wrap(.name(Shared.key), [1, 2, 3]).envelope }
+        #expect(Set(made).count == made.count)
+    }
+
+    // MARK: C8
+
+    /// Nothing that the daemon holds open would pass to a child.
+    @Test func c8_noDescriptorIsInherited() throws {
+        let daemon = try DaemonHarness.running()
+        let peer = try WirePeer(daemon.socket)
+        _ = try peer.ask(.ping, id: 1)
+        let pid = try #require(daemon.pid)
+        guard let names = try? listDirectory("/proc/\(pid)/fdinfo") else {
+            return skip("LessonTests.c8_noDescriptorIsInherited", "the daemon's descriptors are root's to see")
+        }
+        #expect(names.count > 5)
+        for name in names where (Int(name) ?? 0) > 2 {
+            guard let info = try? readFile("/proc/\(pid)/fdinfo/\(name)") else { continue }
+            let line = String(decoding: info, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("flags:") }
+            let flags = Int(line?.split(separator: "\t").last ?? "", radix: 8) ?? 0
+            // O_CLOEXEC of <asm-generic/fcntl.h>, in octal as the kernel shows it.
+            #expect(flags & 0o2000000 != 0, "descriptor \(name)")
+        }
+    }
+
+    // MARK: D, PINs
+
+    /// A wrong PIN is tried once, whoever restarts the daemon however often; a locked one and the final try are left alone.
+    @Test func d1_onePINOneAttempt() throws {
+        let daemon = try DaemonHarness()
+        let faults = try daemon.useFaultModule()
+        let right = try readFile(daemon.pinFile)
+        try daemon.replacePIN(Array("wrong-pin-of-the-tests".utf8), keepingIdentity: false)
+        for _ in 0..<3 {
+            try daemon.start()
+            try daemon.wait(for: .needsOperator)
+            daemon.stop()
+        }
+        #expect(try faults.calls("C_Login").count == 1)
+        try daemon.replacePIN(right, keepingIdentity: false)
+        try daemon.restart()
+        try daemon.wait(for: .ready)
+        #expect(try faults.calls("C_Login").count == 2)
+        // On the final try nobody is let near.
+        try faults.set("C_GetTokenInfo flags=CKF_USER_PIN_FINAL_TRY")
+        try daemon.restart()
+        #expect(try daemon.wait(for: .needsOperator).reason.contains("lock"))
+        #expect(try daemon.claviger("unlock", "--pin-file", daemon.pinFile).status == 1)
+        #expect(try faults.calls("C_Login").count == 2)
+        // A token that locks the PIN has had its last attempt.
+        try faults.set("C_Login return=CKR_PIN_LOCKED")
+        for _ in 0..<2 {
+            try daemon.restart()
+            try daemon.wait(for: .needsOperator)
+        }
+        #expect(try faults.calls("C_Login").count == 3)
+    }
+
+    /// However a login ends, the marker says what is known, and no refused PIN is tried again.
+    @Test func d1_everyWayToDieInALogin() throws {
+        let daemon = try DaemonHarness()
+        let faults = try daemon.useFaultModule()
+        for way in ["crash", "exit=5", "kill", "abort", "when=after crash", "when=after kill"] {
+            // Every way of its own: a marker that says pending allows one more attempt, and success settles it.
+            try faults.set("C_Login \(way)")
+            try daemon.launch()
+            _ = try daemon.waitForEnd()
+            try faults.set()
+            try daemon.start()
+            try daemon.wait(for: .ready)
+            daemon.stop()
+        }
+        // Twice in a row with nothing in between: then somebody has to look.
+        try faults.set("C_Login kill")
+        for _ in 0..<2 {
+            try daemon.launch()
+            _ = try daemon.waitForEnd()
+        }
+        try faults.set()
+        let logins = try faults.calls("C_Login").count
+        try daemon.start()
+        #expect(try daemon.wait(for: .needsOperator).reason.contains("cut off"))
+        #expect(try faults.calls("C_Login").count == logins)
+        #expect(try daemon.claviger("unlock", "--pin-file", daemon.pinFile).status == 0)
+    }
+
+    /// PINs are bytes: binary ones and UTF-8 go the whole way from a file into the token.
+    @Test(arguments: [
+        Array("schlüssel-für-den-token-🔑".utf8), [0xff, 0xfe, 0x01, 0x80] + [UInt8](repeating: 0xc3, count: 16),
+        Array("with spaces, \"quotes\" and \\".utf8), [UInt8](repeating: 0x7e, count: 255),
+    ]) func d3_binaryAndUTF8PINs(pin: [UInt8]) throws {
+        let daemon = try DaemonHarness(initialised: false)
+        try writeFile(daemon.pinFile, pin)
+        let made = try daemon.claviger("token", "init", "--so-pin-out", daemon.securityOfficerPINFile)
+        #expect(made.status == 0, "\(made.errorText)")
+        #expect(try readFile(daemon.pinFile) == pin)
+        try daemon.start()
+        #expect(try daemon.health.state == .ready)
+    }
+
+    /// An empty PIN is refused before any token hears of it.
+    @Test func d3_anEmptyPINIsRefused() throws {
+        let daemon = try DaemonHarness()
+        let faults = try daemon.useFaultModule()
+        try daemon.replacePIN([], keepingIdentity: false)
+        try daemon.start()
+        try daemon.wait(for: .needsOperator)
+        #expect(try faults.calls("C_Login").isEmpty)
+    }
+
+    /// In the daemon's memory the user PIN is in locked pages that no dump has, and the SO PIN is nowhere.
+    @Test func d2_d4_noPINInMemoryOrState() throws {
+        let daemon = try DaemonHarness.running()
+        let client = daemon.client()
+        _ = try client.createKey(name: "first")
+        let pid = try #require(daemon.pid)
+        guard geteuid() == 0, let memory = try? ProcessMemory(pid) else {
+            return skip("LessonTests.d2_d4_noPINInMemoryOrState", "another process's memory is root's to see")
+        }
+        let (user, officer) = (try readFile(daemon.pinFile), try readFile(daemon.securityOfficerPINFile))
+        // What is looked for is found where it is: the socket's path is in many places.
+        #expect(try memory.mappings(holding: Array(daemon.socket.utf8)).isEmpty == false)
+        let open = try memory.mappings(holding: user).filter { !$0.isLocked }
+        #expect(open.isEmpty, "the user PIN is in \(open.map(\.line))")
+        #expect(try memory.mappings(holding: officer).isEmpty)
+        for name in try listDirectory(daemon.state) {
+            guard let content = try? readFile(daemon.state + "/" + name) else { continue }
+            for pin in [user, officer] { #expect(!contains(content, pin), "\(name)") }
+        }
+    }
+}
+
+/// Whether `needle` stands in `haystack`.
+func contains(_ haystack: [UInt8], _ needle: [UInt8]) -> Bool {
+    guard let first = needle.first, haystack.count >= needle.count else { return false }
+    return haystack.withUnsafeBytes { haystack in
+        guard let base = haystack.baseAddress else { return false }
+        let last = haystack.count - needle.count
+        var place = 0
+        // memchr is fast where a loop is not: a process has many megabytes.
+        while place <= last, let found = memchr(base + place, Int32(first), last + 1 - place) {
+            place = UnsafeRawPointer(found) - base
+            if haystack[place..<place + needle.count].elementsEqual(needle) { return true }
+            place += 1
+        }
+        return false
+    }
+}
+
+/// Another process's memory, mapping for mapping.
+struct ProcessMemory {
+    struct Mapping {
+        var line: String
+        var range: Range<UInt>
+        /// Neither swapped nor dumped: `lo` and `dd` among VmFlags of /proc/PID/smaps.
+        var isLocked: Bool
+    }
+    private let pid: pid_t
+    private let all: [Mapping]
+
+    init(_ pid: pid_t) throws {
+        self.pid = pid
+        var found: [Mapping] = []
+        for line in String(decoding: try readFile("/proc/\(pid)/smaps"), as: UTF8.self).split(separator: "\n") {
+            if line.hasPrefix("VmFlags:"), !found.isEmpty {
+                let flags = line.split(separator: " ")
+                found[found.count - 1].isLocked = flags.contains("lo") && flags.contains("dd")
+                continue
+            }
+            let ends = (line.split(separator: " ").first ?? "").split(separator: "-").compactMap { UInt($0, radix: 16) }
+            guard ends.count == 2, ends[0] < ends[1], line.contains(" r") else { continue }
+            found.append(Mapping(line: String(line), range: ends[0]..<ends[1], isLocked: false))
+        }
+        all = found
+    }
+
+    /// The mappings in which these bytes stand. What cannot be read, as the kernel's secret memory, holds nothing for anybody.
+    func mappings(holding bytes: [UInt8]) throws -> [Mapping] {
+        let file = open("/proc/\(pid)/mem", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { throw HarnessError("mem: \(systemText(errno))") }
+        defer { close(file) }
+        return all.filter { mapping in
+            var block = [UInt8](repeating: 0, count: 1 << 20)
+            var place = mapping.range.lowerBound
+            while place < mapping.range.upperBound {
+                let wanted = min(block.count, Int(mapping.range.upperBound - place))
+                let count = pread(file, &block, wanted, off_t(Int(bitPattern: place)))
+                guard count > 0 else { return false }
+                if contains(Array(block[..<count]), bytes) { return true }
+                if count < bytes.count { return false }
+                // The blocks overlap, so that nothing falls between two.
+                place += UInt(
+                    count == wanted && place + UInt(count) >= mapping.range.upperBound ? count : count - bytes.count + 1)
+            }
+            return false
+        }
+    }
+}
