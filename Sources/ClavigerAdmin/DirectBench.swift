@@ -72,6 +72,7 @@ package final class DirectBench: Sendable {
                 reply.withUnsafeMutableBytes { reply -> Int in
                     let whole = UnsafeRawBufferPointer(rebasing: frame[..<length])
                     guard let header = try? FrameHeader(whole.bytes) else { return 0 }
+                    defer { worker.delivered() }
                     return worker.handle(
                         IncomingRequest(header: header, opcode: opcode, caller: caller, deadline: .max), frame: whole,
                         reply: reply, scheduling: Alone())

@@ -107,7 +107,11 @@ package struct TokenInit: ~Copyable {
         var session = try logIn(slot, info)
         let instance = try record(existing, info, store)
         try makeInstanceKeys(instance, store, &session)
-        try explain(AdminError.store) { () throws(StoreError) in try store.completeInstance() }
+        let users = FirstGrants.users(ownerOf: access.configuration.stateDirectory)
+        try explain(AdminError.store) { () throws(StoreError) in
+            try store.makeFirstGrants(to: users, now: Clock.date())
+            try store.completeInstance()
+        }
         note("instance \(instance.id) is bound to token '\(info.label)', serial \(info.serial)")
         try handOver()
         return outcome(instance, hasChanged: true)

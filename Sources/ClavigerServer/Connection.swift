@@ -151,6 +151,12 @@ final class Connection: Sendable {
         }
     }
 
+    /// Whether memory is held for what was read and not taken.
+    var holdsInput: Bool { state.withLock { !$0.stash.isEmpty } }
+
+    /// Whether a begun frame is being read or could be: memory is held for it, and it does not wait for more.
+    var isReceiving: Bool { state.withLock { !$0.stash.isEmpty && !$0.isStarved } }
+
     func drop(_ state: inout ConnectionState, _ reason: String) {
         guard !dropped.exchange(true, ordering: .acquiringAndReleasing) else { return }
         core.logger.debug("connection closed", metadata: ["pid": "\(caller.pid)", "uid": "\(caller.uid)", "reason": "\(reason)"])

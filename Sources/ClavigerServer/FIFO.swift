@@ -7,6 +7,9 @@ struct FIFO<Element> {
     /// The item that the next ``pop()`` gives.
     var first: Element? { head < items.count ? items[head] : nil }
 
+    /// All items, the longest waiting first.
+    var all: [Element] { items[head...].compactMap(\.self) }
+
     mutating func push(_ item: Element) { items.append(item) }
 
     mutating func pop() -> Element? {

@@ -38,13 +38,14 @@ package enum PeerIdentity {
         guard linux_peer_credentials(socket, &pid, &uid, &gid) == 0 else { throw .socketOption("SO_PEERCRED", code: errno) }
         let groups = try groups(of: socket)
         let handle = try processHandle(of: socket, pid: pid)
-        var unit: String?
+        var place = ProcessPlace.unknown
         if let handle {
-            unit = self.unit(pid: pid, uid: uid, handle: handle)
+            place = self.place(pid: pid, uid: uid, handle: handle)
             close(handle.descriptor)
         }
         return Caller(
-            pid: pid, uid: uid, gid: gid, groups: groups, unit: unit, pidfdVerified: handle?.fromKernel ?? false)
+            pid: pid, uid: uid, gid: gid, groups: groups, unit: place.unit, pidfdVerified: handle?.fromKernel ?? false,
+            isForeign: !place.isOurs)
     }
 
     /// Throws ``PeerIdentityError/privateUsers`` unless this process sees all users and groups under their own numbers.
@@ -98,18 +99,29 @@ package enum PeerIdentity {
         return nil
     }
 
-    private static func unit(pid: Int32, uid: UInt32, handle: ProcessHandle) -> String? {
+    /// Where a process lives.
+    private struct ProcessPlace {
+        /// Whether it was seen to live in our user and pid namespaces.
+        let isOurs: Bool
+        let unit: String?
+
+        /// Gone, or not to be seen: it may live anywhere.
+        static let unknown = ProcessPlace(isOurs: false, unit: nil)
+    }
+
+    private static func place(pid: Int32, uid: UInt32, handle: ProcessHandle) -> ProcessPlace {
         // fdinfo gives the process's number in our pid namespace, 0 when it is not in ours, -1 when it has gone.
         guard pid > 0, let info = ProcessFile.text("/proc/self/fdinfo/\(handle.descriptor)"),
             let number = ProcessFile.field("Pid", of: info), number.filter({ !$0.isWhitespace }) == String(pid)
-        else { return nil }
+        else { return .unknown }
         let directory = "/proc/\(pid)"
         // A kernel that does not bind the pidfd still records the uid: a process that took over the number must at least be that user's.
-        guard handle.fromKernel || owner(of: directory) == uid else { return nil }
-        guard isInOurNamespaces(directory), let cgroup = ProcessFile.text("\(directory)/cgroup") else { return nil }
+        guard handle.fromKernel || owner(of: directory) == uid else { return .unknown }
+        guard isInOurNamespaces(directory) else { return .unknown }
+        let cgroup = ProcessFile.text("\(directory)/cgroup")
         // Alive after the reading: so the number has been this process's all the while, and what was read is about it.
-        guard isAlive(handle.descriptor) else { return nil }
-        return PeerUnit.parse(cgroup)
+        guard isAlive(handle.descriptor) else { return .unknown }
+        return ProcessPlace(isOurs: true, unit: cgroup.flatMap(PeerUnit.parse))
     }
 
     /// Whether the process of `directory` is in our user and pid namespaces; in others a container's root decides what it looks like.

@@ -25,8 +25,8 @@ enum RequestShape {
             // twice, opened and made anew. A body in which no items are found is refused.
             return min(Limits.maximumReplySize, 512 + 2 * frame.count + min(items(frame) ?? 1, Limits.maximumItems) * 512)
         }
-        // A group is a list item of 14 bytes.
-        if opcode == .whoami { return 4_096 + caller.groups.count * 14 }
+        // A group is a list item of 14 bytes; a grant has a line of a thousand characters at most.
+        if opcode == .whoami { return 16_384 + caller.groups.count * 14 }
         let entry = opcode.entry
         guard entry.isManagement else { return 4_096 }
         let isPage = entry.reply.contains { field in if case .list = field.kind { true } else { false } }

@@ -72,7 +72,7 @@ struct ReservedWorker {
 
     // Groups that no account has in practice make a reply to whoami too long for this worker's buffer.
     private func needsOthers(_ entry: InFlight) -> Bool {
-        let groupsThatFit = 4_000
+        let groupsThatFit = 1_000
         return entry.opcode.entry.usesToken || entry.opcode == .whoami && entry.connection.caller.groups.count > groupsThatFit
     }
 }

@@ -34,6 +34,8 @@ final class ServerCore: Sendable {
     private let isReservedAsleep = Atomic(false)
     private let starved = Mutex(FIFO<Starved>())
     private let starvedCount = Atomic(0)
+    /// When a connection last got the memory that it waited for, or began to wait with nobody before it.
+    private let lastRelief = Atomic<UInt64>(0)
 
     init(pool: LockedPool, settings: ServerSettings, counters: ServerCounters, logger: Logger) throws(ServerError) {
         self.pool = pool
@@ -116,6 +118,7 @@ final class ServerCore: Sendable {
     func starve(_ token: UInt64, bytes: Int) {
         let chunks = (bytes + ServerLimits.chunkSize - 1) / ServerLimits.chunkSize
         starved.withLock { waiting in
+            if waiting.first == nil { lastRelief.store(MonotonicClock.now(), ordering: .relaxed) }
             waiting.push(Starved(token: token, chunks: chunks))
             starvedCount.store(waiting.count, ordering: .sequentiallyConsistent)
         }
@@ -138,6 +141,16 @@ final class ServerCore: Sendable {
             starvedCount.store(waiting.count, ordering: .sequentiallyConsistent)
             return tokens
         }
+        if !tokens.isEmpty { lastRelief.store(MonotonicClock.now(), ordering: .relaxed) }
         for token in tokens { table.find(token)?.resume() }
+    }
+
+    /// The last in the row of those that wait for memory and hold some, when the row has not moved since `moment`: what all of them hold
+    /// together can be what the first one lacks, and then none would ever get on.
+    func lastHolder(waitingSince moment: UInt64) -> Connection? {
+        guard lastRelief.load(ordering: .relaxed) <= moment else { return nil }
+        // Looked at outside the lock: a connection that begins to wait holds its own.
+        let tokens = starved.withLock { $0.all.map(\.token) }
+        return tokens.reversed().lazy.compactMap { self.table.find($0) }.first(where: \.holdsInput)
     }
 }

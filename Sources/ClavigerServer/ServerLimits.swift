@@ -11,7 +11,10 @@ package enum ServerLimits {
     /// Chunks that input never takes: one unsent reply of the greatest size, so that what is done can also be told.
     static let replyReserveChunks = (Limits.maximumReplySize + chunkSize - 1) / chunkSize
     /// The least pool besides one chunk a thread: below it one peer's large frame would wait for ever.
-    static let minimumPoolChunks = frameChunks + replyReserveChunks
+    static let minimumPoolChunks = frameChunks + replyReserveChunks + waitingChunks
+    /// Chunks for the beginnings of frames whose rest waits for memory: each such connection holds one, and together they must not take
+    /// what the first of them waits for.
+    static let waitingChunks = 8
     /// The pool where memory carries it, 4 MiB: several large frames and replies at once.
     static let preferredPoolChunks = 1_024
     /// Bytes of the frame that may be let in between the items of a batch: one item of the greatest plaintext and context, and room.

@@ -88,7 +88,12 @@ final class Watchdog: Sendable {
 
     private func relieve(_ now: UInt64) {
         guard core.hasStarved else { return }
-        for connection in core.table.all { connection.dropIfStalled(since: now - ServerLimits.stallBound) }
+        let connections = core.table.all
+        for connection in connections { connection.dropIfStalled(since: now - ServerLimits.stallBound) }
+        core.resumeStarved()
+        // Nobody is left who could give memory back by going on: the last that came has to.
+        guard core.hasStarved, !connections.contains(where: \.isReceiving) else { return }
+        core.lastHolder(waitingSince: now - ServerLimits.stallBound)?.drop("too many frames wait for memory")
         core.resumeStarved()
     }
 

@@ -124,6 +124,7 @@ final class Worker {
                 entry.connection.finish(entry, Refusal(.internalError))
             }
         }
+        service.delivered()
         // A reply was written from its beginning to its end; before a refusal anything may have been written.
         let isReply = isWhole && buffer.bytes[5] == FrameKind.reply.rawValue
         buffer.wipe(isReply ? length : room)

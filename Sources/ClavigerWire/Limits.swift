@@ -138,6 +138,22 @@ public enum Limits {
     /// The greatest body of a request that waits for a second person, in bytes: policies are small.
     public static let maximumApprovalBody = 4_096
 
+    // Access
+
+    /// The greatest length of a role's name in Unicode scalars.
+    public static let maximumRoleName = 64
+    /// The greatest length of a subject, a scope or what a question is about, in Unicode scalars: a user, a group and a unit of the
+    /// system's greatest names fit.
+    public static let maximumSubject = 600
+    /// Roles at most, those that come with the daemon included: all of them fit one reply.
+    public static let maximumRoles = 256
+    /// Grants at most: the whole of them is held in memory and in the audit's eye.
+    public static let maximumGrants = 10_000
+    /// Grants in a reply to whoami: beyond them the reply says how many more there are.
+    public static let maximumOwnGrants = 32
+    /// Lines of an explanation.
+    public static let maximumExplanation = 64
+
     // Key versions
 
     /// The first version of a key.

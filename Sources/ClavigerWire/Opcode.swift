@@ -137,6 +137,13 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
     case approvalApprove = 0x0133
     case approvalCancel = 0x0134
     case metrics = 0x01a0
+    case accessGrant = 0x0160
+    case accessRevoke = 0x0161
+    case accessList = 0x0162
+    case accessRoles = 0x0163
+    case roleCreate = 0x0164
+    case roleDelete = 0x0165
+    case accessExplain = 0x0166
 
     /// Everything that is fixed about the opcode. The switch has no default: an opcode without an entry does not compile.
     public var entry: OpcodeEntry {
@@ -245,6 +252,13 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
         case .approvalList: .approvalList
         case .approvalApprove: .approvalApprove
         case .approvalCancel: .approvalCancel
+        case .accessGrant: .accessGrant
+        case .accessRevoke: .accessRevoke
+        case .accessList: .accessList
+        case .accessRoles: .accessRoles
+        case .roleCreate: .roleCreate
+        case .roleDelete: .roleDelete
+        case .accessExplain: .accessExplain
         }
     }
 }

@@ -63,6 +63,11 @@ public enum RefusalCode: UInt32, CaseIterable, Sendable {
     case alreadyUnlocked = 73
     /// The token, or the key's suite, cannot do what was asked.
     case suiteUnsupported = 104
+    // Access
+    case adminSocketOnly = 80
+    case lastAdministrator = 81
+    case roleInUse = 82
+    case identityUnproven = 83
 
     /// What is fixed about the code.
     public var entry: RefusalEntry {
@@ -190,6 +195,17 @@ public enum RefusalCode: UInt32, CaseIterable, Sendable {
         case .alreadyUnlocked: RefusalEntry("already-unlocked", 409, nil, "the token is logged in already; nothing was done")
         case .suiteUnsupported:
             RefusalEntry("suite-unsupported", 422, nil, "the token or the key's suite cannot do this")
+        case .adminSocketOnly:
+            RefusalEntry("admin-socket-only", 403, nil, "this daemon takes management requests on its admin socket only")
+        case .lastAdministrator:
+            RefusalEntry(
+                "last-administrator", 409, nil,
+                "nobody could grant anything afterwards: first grant the role Administrator for the instance to somebody else")
+        case .roleInUse: RefusalEntry("role-in-use", 409, nil, "grants name this role; revoke them first")
+        case .identityUnproven:
+            RefusalEntry(
+                "identity-unproven", 403, nil,
+                "the kernel cannot prove which process connected, and this daemon is told to take nothing less")
         }
     }
 

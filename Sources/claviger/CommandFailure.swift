@@ -144,6 +144,10 @@ extension CommandFailure {
         case .alreadyUnlocked: "nothing; 'claviger status' shows the state"
         case .suiteUnsupported:
             "'claviger key show KEY' shows the suite of a key, 'claviger token doctor' those that the token has"
+        case .adminSocketOnly: "name the admin socket with --socket or $CLAVIGER_SOCKET: [socket] admin-path in the configuration"
+        case .lastAdministrator: "claviger access grant user:NAME Administrator"
+        case .roleInUse: "'claviger access list' shows the grants, 'claviger access revoke' ends them"
+        case .identityUnproven: "use a kernel from 6.5 on, or set [socket] require-pidfd = false"
         }
     }
 }

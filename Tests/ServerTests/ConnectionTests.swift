@@ -198,7 +198,7 @@ import Testing
     // time that a frame may take.
     @Test func takesMemoryBackFromStalledFrames() throws {
         var tuning = Server.Tuning()
-        tuning.poolChunks = ServerLimits.minimumPoolChunks + 4
+        tuning.poolChunks = ServerLimits.minimumPoolChunks
         let service = TestService { .body([UInt8(truncatingIfNeeded: $0.body.count)]) }
         try TestServer.run(
             service: service, tuning: tuning, configure: { $0.requests.idleFrameTimeout = .seconds(60) }
@@ -213,10 +213,27 @@ import Testing
         }
     }
 
+    // More of them than there is memory for beginnings: together they hold what the first of them lacks, so the last has to go.
+    @Test func noRowOfBegunFramesStandsStill() throws {
+        var tuning = Server.Tuning()
+        tuning.poolChunks = ServerLimits.minimumPoolChunks
+        let service = TestService { .body([UInt8(truncatingIfNeeded: $0.body.count)]) }
+        try TestServer.run(
+            service: service, tuning: tuning, configure: { $0.requests.idleFrameTimeout = .seconds(600) }
+        ) { server in
+            let begun = TestClient.raw(
+                length: UInt32(Limits.maximumFrameLength), kind: 0, opcode: 1, id: 1, body: [UInt8](repeating: 1, count: 2_000))
+            let hogs = try (0..<2 * ServerLimits.waitingChunks).map { _ in try server.connect() }
+            for hog in hogs { try hog.send(begun) }
+            let client = try server.connect()
+            #expect(try client.ask(id: 1, body: [1, 2]).body == [2])
+        }
+    }
+
     // As many peers with one byte of a frame each hold as much: the small ones lose it as well.
     @Test func takesMemoryBackFromManySmallStalledFrames() throws {
         var tuning = Server.Tuning()
-        tuning.poolChunks = ServerLimits.minimumPoolChunks + 4
+        tuning.poolChunks = ServerLimits.minimumPoolChunks
         let service = TestService { .body([UInt8(truncatingIfNeeded: $0.body.count)]) }
         try TestServer.run(
             service: service, tuning: tuning,
@@ -236,7 +253,7 @@ import Testing
     // More frames than the pool can hold at once: each gets its turn.
     @Test func sharesASmallPoolAmongLargeFrames() throws {
         var tuning = Server.Tuning()
-        tuning.poolChunks = ServerLimits.minimumPoolChunks + 4
+        tuning.poolChunks = ServerLimits.minimumPoolChunks
         let service = TestService { .body([UInt8(truncatingIfNeeded: $0.body.count), $0.body.last ?? 0]) }
         try TestServer.run(service: service, tuning: tuning) { server in
             let clients = try (0..<6).map { index in

@@ -35,6 +35,12 @@ func messageType(_ opcode: Opcode, _ kind: FrameKind) -> any WireMessage.Type {
         case .settingsSet: return SettingRecord.self
         case .approvalRequest, .approvalApprove, .approvalCancel: return ApprovalRecord.self
         case .approvalList: return ApprovalListReply.self
+        case .accessGrant, .accessRevoke: return GrantRecord.self
+        case .accessList: return AccessListReply.self
+        case .accessRoles: return AccessRolesReply.self
+        case .roleCreate: return RoleRecord.self
+        case .roleDelete: return EmptyMessage.self
+        case .accessExplain: return AccessExplainReply.self
         }
     }
     switch opcode {
@@ -74,6 +80,13 @@ func messageType(_ opcode: Opcode, _ kind: FrameKind) -> any WireMessage.Type {
     case .approvalRequest: return ApprovalRequest.self
     case .approvalList: return ApprovalListRequest.self
     case .approvalApprove, .approvalCancel: return ApprovalDecideRequest.self
+    case .accessGrant: return AccessGrantRequest.self
+    case .accessRevoke: return AccessRevokeRequest.self
+    case .accessList: return AccessListRequest.self
+    case .accessRoles: return EmptyMessage.self
+    case .roleCreate: return RoleCreateRequest.self
+    case .roleDelete: return RoleDeleteRequest.self
+    case .accessExplain: return AccessExplainRequest.self
     }
 }
 

@@ -33,6 +33,7 @@ enum ExpectedMessages {
         case "token-status-reply-bare": bareTokenStatus
         default:
             try cipherMessage(vector) ?? keyMessage(vector) ?? lifecycleMessage(vector) ?? administrationMessage(vector)
+                ?? accessMessage(vector)
         }
     }
 

@@ -2,38 +2,92 @@ import CLinux
 import ClavigerWire
 import Glibc
 
-/// Who may do what, before there are grants: one built-in rule.
+/// Who may do what: grants decide, apart from two things that no grant can give or take.
 ///
-/// User 0 and the daemon's own user may do everything. Members of the socket's group may use keys and ask about themselves and the
-/// daemon. Members of the unlock group may unlock. Everybody else may do nothing, whoever let them connect.
-package struct Authoriser: Sendable {
+/// Everybody whom a socket lets in may ask who he is and whether the daemon lives. User 0, the daemon's own user and members of the
+/// unlock group may present the PIN: that must work before the database can be believed. All else needs a grant; before the database
+/// is verified there are none.
+package final class Authoriser: Sendable {
+    package let box = AccessBox()
     private let ownUser: UInt32
-    private let serviceGroup: UInt32?
     private let unlockGroup: UInt32?
+    let accounts: AccountCache
+    let time: TimeSource
 
-    package init(ownUser: UInt32, serviceGroup: UInt32?, unlockGroup: UInt32?) {
+    package init(
+        ownUser: UInt32, unlockGroup: UInt32?, accounts: AccountCache = AccountCache(), time: TimeSource = .system
+    ) {
         self.ownUser = ownUser
-        self.serviceGroup = serviceGroup
         self.unlockGroup = unlockGroup
+        self.accounts = accounts
+        self.time = time
     }
 
-    /// Whether the caller has a permission.
-    package func allows(_ permission: Permission, to caller: Caller) -> Bool {
-        if caller.uid == 0 || caller.uid == ownUser { return true }
-        switch permission {
-        case .observe, .wrap, .unwrap, .rewrap:
-            return serviceGroup.map { caller.isMember(of: $0) } ?? false
-        case .unlock:
-            return unlockGroup.map { caller.isMember(of: $0) } ?? false
-        case .readKeys, .readSecrets, .createKeys, .updateKeys, .rotateKeys, .disableKeys, .deleteKeys, .restoreKeys, .purgeKeys,
-            .moveKeys, .registerResources, .readRings, .createRings, .deleteRings, .readPolicies, .managePolicies,
-            .requestApproval, .approve, .readAccess, .manageAccess, .readAudit, .readToken:
-            return false
+    /// What counts for one request from its beginning to its end.
+    package func view(of caller: Caller) -> AccessView { AccessView(authoriser: self, caller: caller, snapshot: box.current) }
+
+    /// Whether the caller may present the PIN: never by what is stored, and never from other namespaces, where somebody else decides
+    /// who is user 0.
+    package func mayUnlock(_ caller: Caller) -> Bool {
+        guard !caller.isForeign else { return false }
+        return isOwn(caller) || unlockGroup.map { caller.isMember(of: $0) } ?? false
+    }
+
+    /// Whether the caller is user 0 or the daemon's own.
+    package func isOwn(_ caller: Caller) -> Bool {
+        !caller.isForeign && (caller.uid == 0 || caller.uid == ownUser)
+    }
+
+    /// Whether the caller has a permission now: anywhere for what is about keys and rings, for the instance otherwise.
+    package func allows(_ permission: Permission, to caller: Caller) -> Bool { view(of: caller).allows(permission) }
+}
+
+/// One caller before one access snapshot.
+package struct AccessView: Sendable {
+    let authoriser: Authoriser
+    package let caller: Caller
+    package let snapshot: AccessSnapshot
+
+    /// Whether the caller has a permission: anywhere for what is about keys and rings, for the instance otherwise.
+    package func allows(_ permission: Permission) -> Bool {
+        switch permission.reach {
+        case .everyone: true
+        case .operators: authoriser.mayUnlock(caller)
+        case .key, .ring: allows(permission, on: .anything)
+        case .instance: allows(permission, on: .instance)
         }
     }
 
-    /// What the caller may do, by name.
-    package func permissions(of caller: Caller) -> [String] {
-        Permission.allCases.filter { allows($0, to: caller) }.map(\.rawValue)
+    /// Whether the caller has a permission for something.
+    ///
+    /// - Parameter context: the encoded context of an envelope; nil where none is known yet, when a condition counts as met.
+    package func allows(_ permission: Permission, on target: AccessTarget, context: [UInt8]? = nil) -> Bool {
+        switch permission.reach {
+        case .everyone: true
+        case .operators: authoriser.mayUnlock(caller)
+        case .key, .ring, .instance:
+            snapshot.allows(
+                AccessSnapshot.Question(permission, on: target, context: context), to: caller, now: authoriser.time.now(),
+                authoriser.accounts)
+        }
+    }
+
+    /// The caller's grants, a line each, as many as whoami shows.
+    var lines: [String] {
+        let now = authoriser.time.now()
+        let grants = snapshot.grants(of: caller, now: now, authoriser.accounts)
+        guard grants.count > Limits.maximumOwnGrants else { return grants.map { $0.line(now: now) } }
+        let shown = grants.prefix(Limits.maximumOwnGrants - 1)
+        return shown.map { $0.line(now: now) } + ["and \(grants.count - shown.count) more"]
+    }
+
+    /// What the caller may do at all, somewhere.
+    package var permissions: [Permission] {
+        Permission.allCases.filter { permission in
+            switch permission.reach {
+            case .everyone, .operators: allows(permission)
+            case .key, .ring, .instance: allows(permission, on: .anything)
+            }
+        }
     }
 }

@@ -16,15 +16,21 @@ package struct Caller: Sendable, Equatable {
     /// Whether pid and unit were read through a pidfd that the kernel bound to the connecting process, so that a reused pid cannot
     /// have stood in for it. False on kernels before 6.5: then a process that won the race could lend its unit.
     package let pidfdVerified: Bool
+    /// Whether the process lives in a user or pid namespace other than the daemon's, or was gone before that could be told. Its numbers
+    /// are then such as a container's root may have chosen: no grant is for it.
+    package let isForeign: Bool
 
     /// A caller of these attributes; `groups` may come in any order.
-    package init(pid: Int32, uid: UInt32, gid: UInt32, groups: [UInt32], unit: String?, pidfdVerified: Bool) {
+    package init(
+        pid: Int32, uid: UInt32, gid: UInt32, groups: [UInt32], unit: String?, pidfdVerified: Bool, isForeign: Bool = false
+    ) {
         self.pid = pid
         self.uid = uid
         self.gid = gid
         self.groups = Set(groups).sorted()
         self.unit = unit
         self.pidfdVerified = pidfdVerified
+        self.isForeign = isForeign
     }
 
     /// Whether `group` is the caller's effective group or one of its supplementary groups.

@@ -43,6 +43,9 @@ package protocol RequestWorker: AnyObject {
         _ request: IncomingRequest, frame: UnsafeRawBufferPointer, reply: UnsafeMutableRawBufferPointer,
         scheduling: any RequestScheduling
     ) -> Int
+
+    /// Says that the answer of the last `handle` has been queued for its peer or thrown away. Every `handle` is followed by one.
+    func delivered()
 }
 
 /// What the server needs of the service.

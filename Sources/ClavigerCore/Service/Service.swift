@@ -15,7 +15,9 @@ package final class Service: RequestHandler {
     let time: TimeSource
     let log: Logger
     let started = Clock.monotonic()
-    let authoriser: Authoriser
+    package let authoriser: Authoriser
+    let access: AccessLedger
+    let fence = AnswerFence()
     let requests = RequestCounts()
     private let figuresBox = Mutex<(any ServerFigures)?>(nil)
     private let recordsKeyUse: Atomic<Bool>
@@ -48,8 +50,10 @@ package final class Service: RequestHandler {
         self.snapshots = snapshots
         self.log = log
         authoriser = Authoriser(
-            ownUser: geteuid(), serviceGroup: configuration.socket.group.flatMap { GroupLookup.number($0) },
-            unlockGroup: configuration.unlock.group.flatMap { GroupLookup.number($0) })
+            ownUser: geteuid(), unlockGroup: configuration.unlock.group.flatMap { GroupLookup.number($0) }, time: time)
+        let ledger = AccessLedger(store: store, authoriser: authoriser, log: log)
+        access = ledger
+        token.accessLedger.withLock { $0 = ledger }
         recordsKeyUse = Atomic(records && configuration.log.level <= .info)
     }
 
@@ -63,6 +67,10 @@ package final class Service: RequestHandler {
     package func reload(_ configuration: Configuration) {
         recordsKeyUse.store(configuration.log.level <= .info, ordering: .relaxed)
     }
+
+    /// Waits until no answer can leave any more that rests on what was there before the last change. Every change of keys, policies and
+    /// grants is acknowledged after this.
+    func settle() { fence.settle() }
 
     /// Whether requests that change nothing leave their line in the log.
     var isRecording: Bool { recordsKeyUse.load(ordering: .relaxed) }

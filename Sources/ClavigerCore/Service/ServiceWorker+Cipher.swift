@@ -16,7 +16,9 @@ extension ServiceWorker {
             return try batch(request.items.count, call) { (index, writer) in
                 let item = request.items[index]
                 do throws(Refusal) {
-                    try seal(item.input, context(item.context, body), key, session, body, &writer)
+                    let context = context(item.context, body)
+                    try requireContext(context, .wrap, key, of: call.caller)
+                    try seal(item.input, context, key, session, body, &writer)
                     record.note(key: key.id, version: key.current.number)
                 } catch {
                     record.note(key: key.id, version: key.current.number, code: error.code)
@@ -29,7 +31,6 @@ extension ServiceWorker {
     func unwrap(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
         let request = try call.decode(UnwrapRequest.self)
         let body = call.body
-        let mayRefresh = request.refresh && service.authoriser.allows(.wrap, to: call.caller)
         return try withToken { (snapshot, session) throws(Refusal) in
             let expected = try request.key.map { (reference) throws(Refusal) in
                 try authorisedKey(reference, for: .unwrap, of: call.caller, in: snapshot).id
@@ -38,12 +39,14 @@ extension ServiceWorker {
                 let item = request.items[index]
                 var use: (KeyID, UInt32)?
                 do throws(Refusal) {
-                    let target = try locate(item, .unwrap, .unwrap, expected, snapshot, call)
-                    use = (target.key.id, target.envelope.version)
                     let context = context(item.context, body)
+                    let target = try locate(item, context, .unwrap, .unwrap, expected, snapshot, call)
+                    use = (target.key.id, target.envelope.version)
                     let isStale = target.envelope.version < target.key.current.number
-                    let refreshes =
-                        isStale && mayRefresh && target.key.stored.allows(.wrap, at: service.time.now(), snapshot.settings)
+                    let mayRefresh =
+                        isStale && request.refresh
+                        && call.access.allows(.wrap, on: target.key.target, context: context)
+                    let refreshes = mayRefresh && target.key.stored.allows(.wrap, at: service.time.now(), snapshot.settings)
                     try open(target, item, context, session, body) { plaintext throws(Refusal) in
                         // What cannot be refreshed is still unwrapped; the reply says that it is stale.
                         let fresh = refreshes ? try? reseal(plaintext, context, target.key, session) : nil
@@ -77,9 +80,9 @@ extension ServiceWorker {
                 let item = request.items[index]
                 var use: (KeyID, UInt32)?
                 do throws(Refusal) {
-                    let target = try locate(item, .rewrap, .rewrap, expected, snapshot, call)
-                    use = (target.key.id, target.envelope.version)
                     let context = context(item.context, body)
+                    let target = try locate(item, context, .rewrap, .rewrap, expected, snapshot, call)
+                    use = (target.key.id, target.envelope.version)
                     try renew(target, item, context, session, body) { fresh in
                         writer.u32(1, 0)
                         writer.id(3, target.key.id)
@@ -105,13 +108,15 @@ extension ServiceWorker {
     }
 
     private func locate(
-        _ item: OpenItem, _ permission: Permission, _ action: KeyAction, _ expected: KeyID?, _ snapshot: Snapshot, _ call: Call
+        _ item: OpenItem, _ context: [UInt8], _ permission: Permission, _ action: KeyAction, _ expected: KeyID?,
+        _ snapshot: Snapshot, _ call: Call
     ) throws(Refusal) -> Target {
         let envelope = try Envelope(call.body.bytes.part(item.envelope))
         if let expected, envelope.keyID != expected {
             throw Refusal(.keyMismatch, "the envelope was made by key \(envelope.keyID), not by \(expected)")
         }
         let key = try authorisedKey(.id(envelope.keyID), for: permission, of: call.caller, in: snapshot)
+        try requireContext(context, permission, key, of: call.caller)
         try key.stored.require(action, at: service.time.now())
         // The envelope names its version in the clear, so a caller who may use the key is told of it without asking the token.
         if let version = key.version(envelope.version) { try key.requireInUse(version) }

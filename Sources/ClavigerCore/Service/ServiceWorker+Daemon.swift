@@ -19,11 +19,13 @@ extension ServiceWorker {
         return reply
     }
 
-    func whoami(_ caller: Caller) -> WhoamiReply {
-        WhoamiReply(
+    func whoami(_ access: AccessView) -> WhoamiReply {
+        let caller = access.caller
+        return WhoamiReply(
             uid: caller.uid, gid: caller.gid, pid: UInt32(clamping: caller.pid),
             groups: Array(caller.groups.prefix(Limits.maximumGroups)), unit: caller.unit,
-            permissions: service.authoriser.permissions(of: caller))
+            permissions: access.permissions.map(\.rawValue), isProven: caller.pidfdVerified, isForeign: caller.isForeign,
+            grants: access.lines)
     }
 
     func unlock(_ call: Call) throws(Refusal) -> Int {

@@ -7,42 +7,102 @@ final class ServiceWorker: RequestWorker {
     let service: Service
     // Made when a request first needs the token, so that the reserved worker never has one.
     private var tokenSession: TokenSession?
+    // What counts for the request that is done now; a guest between the items of a batch has its own.
+    private var view: AccessView?
+    /// The keys that it was allowed to use so far, as they were then.
+    var uses: [KeyUse] = []
+    // Closed between the last check and the queueing of an answer.
+    private let gate: AnswerFence.Gate
 
-    init(service: Service) { self.service = service }
+    init(service: Service) {
+        self.service = service
+        gate = service.fence.makeGate()
+    }
 
     func handle(
         _ request: IncomingRequest, frame: UnsafeRawBufferPointer, reply: UnsafeMutableRawBufferPointer,
         scheduling: any RequestScheduling
     ) -> Int {
+        let outer = (view, uses)
+        defer { (view, uses) = outer }
+        var round = 1
+        while true {
+            let (record, outcome, call) = attempt(request, frame: frame, reply: reply, scheduling: scheduling)
+            switch outcome {
+            case .success(let length):
+                if request.opcode.entry.retry != .always { service.settle() }
+                gate.close()
+                if round < ServiceWorker.rounds, isOvertaken(call) {
+                    // What the answer rests on has changed meanwhile: it never leaves, and the request is done on what is there now.
+                    gate.open()
+                    round += 1
+                    continue
+                }
+                if round == ServiceWorker.rounds, isOvertaken(call) {
+                    return refuse(Refusal(.busy, "keys or grants change too fast", retryAfter: 100), record, call)
+                }
+                service.requests.count(request.opcode, nil)
+                keep(record, nil)
+                return length
+            case .failure(let refusal):
+                gate.close()
+                return refuse(refusal, record, call)
+            }
+        }
+    }
+
+    private func refuse(_ refusal: Refusal, _ record: RequestRecord, _ call: Call) -> Int {
+        service.requests.count(call.request.opcode, refusal.code)
+        // In an outage the first speaks for all: nobody's key was looked at.
+        if !record.uses.isEmpty || !TurnedAway.merges(refusal.code)
+            || service.token.turnedAway.note(refusal.code, now: Clock.monotonic())
+        {
+            keep(record, refusal)
+        }
+        return call.answer.refuse(refusal)
+    }
+
+    func delivered() { gate.open() }
+
+    /// How often a request is done before it is given up, when what it rests on changes each time.
+    private static let rounds = 4
+
+    private func attempt(
+        _ request: IncomingRequest, frame: UnsafeRawBufferPointer, reply: UnsafeMutableRawBufferPointer,
+        scheduling: any RequestScheduling
+    ) -> (RequestRecord, Result<Int, Refusal>, Call) {
         var record = RequestRecord(request)
+        let view = service.authoriser.view(of: request.caller)
+        self.view = view
+        uses = []
         let call = Call(
-            request: request, body: UnsafeRawBufferPointer(rebasing: frame[Limits.headerLength...]),
+            request: request, access: view, body: UnsafeRawBufferPointer(rebasing: frame[Limits.headerLength...]),
             answer: Answer(request: request, buffer: reply), scheduling: scheduling)
-        let outcome: Result<Int, Refusal>
         do throws(Refusal) {
             // Authorise: nothing of the body is even looked at before.
-            guard service.authoriser.allows(request.opcode.entry.permission, to: request.caller) else {
-                throw Refusal(.denied)
-            }
-            outcome = .success(try perform(call, &record))
+            try admit(request.opcode, view)
+            let length = try perform(call, &record)
+            return (record, .success(length), call)
         } catch {
-            outcome = .failure(error)
+            return (record, .failure(error), call)
         }
-        switch outcome {
-        case .success(let length):
-            service.requests.count(request.opcode, nil)
-            keep(record, nil)
-            return length
-        case .failure(let refusal):
-            service.requests.count(request.opcode, refusal.code)
-            // In an outage the first speaks for all: nobody's key was looked at.
-            if !record.uses.isEmpty || !TurnedAway.merges(refusal.code)
-                || service.token.turnedAway.note(refusal.code, now: Clock.monotonic())
-            {
-                keep(record, refusal)
+    }
+
+    /// Whether the request may be done at all: for what is about keys and rings, whether it might for some of them.
+    private func admit(_ opcode: Opcode, _ view: AccessView) throws(Refusal) {
+        let permission = opcode.entry.permission
+        if !view.snapshot.isVerified {
+            switch permission.reach {
+            case .everyone, .operators: break
+            case .key, .ring, .instance:
+                // No grant counts before the database can be believed. Who is to unlock must see how many tries the PIN has left.
+                guard opcode == .tokenStatus, service.authoriser.mayUnlock(view.caller) else {
+                    throw service.token.refusal ?? Refusal(.needsOperator)
+                }
+                return
             }
-            return call.answer.refuse(refusal)
         }
+        guard view.allows(permission) else { throw Refusal(.denied) }
     }
 
     /// Records the request, before its answer can leave.
@@ -51,12 +111,13 @@ final class ServiceWorker: RequestWorker {
         case .ping, .health, .status, .whoami, .metrics:
             if refusal != nil { record.write(outcome: refusal) }
         case .wrap, .unwrap, .rewrap, .tokenStatus, .keyList, .keyShow, .keyVersions, .keyCount, .keyCensus, .ringList,
-            .registrationList, .importTokenList, .policyShow, .settingsShow, .approvalList:
+            .registrationList, .importTokenList, .policyShow, .settingsShow, .approvalList, .accessList, .accessRoles,
+            .accessExplain:
             if service.isRecording { record.write(outcome: refusal) }
         case .unlock, .keyCreate, .keyRotate, .keyUpdate, .keyDisable, .keyEnable, .keyDelete, .keyRestore, .keyPurge, .keyMove,
             .versionRetire, .versionDestroy, .aliasCreate, .aliasDelete, .ringCreate, .ringDelete, .registrationSet,
             .registrationRelease, .importTokenCreate, .importTokenTake, .importTokenDelete, .policySet, .settingsSet,
-            .approvalRequest, .approvalApprove, .approvalCancel, .keyRead:
+            .approvalRequest, .approvalApprove, .approvalCancel, .keyRead, .accessGrant, .accessRevoke, .roleCreate, .roleDelete:
             record.write(outcome: refusal)
         }
     }
@@ -67,7 +128,7 @@ final class ServiceWorker: RequestWorker {
         case .health: return try call.reply(toEmpty: service.health)
         case .status: return try call.reply(toEmpty: status())
         case .metrics: return try call.reply(toEmpty: MetricsReply(text: service.metrics))
-        case .whoami: return try call.reply(toEmpty: whoami(call.caller))
+        case .whoami: return try call.reply(toEmpty: whoami(call.access))
         case .wrap: return try wrap(call, &record)
         case .unwrap: return try unwrap(call, &record)
         case .rewrap: return try rewrap(call, &record)
@@ -110,8 +171,18 @@ final class ServiceWorker: RequestWorker {
         case .approvalList: return try listApprovals(call, &record)
         case .approvalApprove: return try approve(call, &record)
         case .approvalCancel: return try cancelApproval(call, &record)
+        case .accessGrant: return try grantAccess(call, &record)
+        case .accessRevoke: return try revokeAccess(call, &record)
+        case .accessList: return try listAccess(call)
+        case .accessRoles: return try call.reply(toEmpty: listRoles(call))
+        case .roleCreate: return try createRole(call, &record)
+        case .roleDelete: return try deleteRole(call, &record)
+        case .accessExplain: return try explainAccess(call, &record)
         }
     }
+
+    /// What the caller of the present request may do.
+    func access(of caller: Caller) -> AccessView { view ?? service.authoriser.view(of: caller) }
 
     /// Runs `body` with the token: state checked, snapshot and session of one generation.
     func withToken<R>(_ body: (Snapshot, TokenSession) throws(Refusal) -> R) throws(Refusal) -> R {
@@ -133,6 +204,8 @@ final class ServiceWorker: RequestWorker {
 /// One request as its handler sees it.
 struct Call {
     let request: IncomingRequest
+    /// What the caller may do, for this request from its beginning to its end.
+    let access: AccessView
     /// The request's body, in locked memory.
     let body: UnsafeRawBufferPointer
     let answer: Answer

@@ -37,6 +37,7 @@ extension TokenService {
         for intent in try stored({ () throws(StoreError) in try store.openIntents() }) {
             try settle(intent, objects, &session, &scratch)
         }
+        try loadAccess()
         let keys = try ledger.load()
         var handles: [ObjectName: SuiteHandles] = [:]
         var isWhole = true
@@ -69,6 +70,17 @@ extension TokenService {
         quarantined.store(found.count, ordering: .relaxed)
         try stored { () throws(StoreError) in try store.setQuarantine(found, now: time.now()) }
         return handles
+    }
+
+    /// Takes up who may do what. A database from before there were grants gets the first ones.
+    private func loadAccess() throws(TokenFailure) {
+        guard let ledger = accessLedger.withLock({ $0 }) else { return }
+        let now = time.now()
+        let users = FirstGrants.users(ownerOf: configuration.stateDirectory)
+        try stored { () throws(StoreError) in
+            if try store.makeFirstGrants(to: users, now: now) { log.notice("made the first grants") }
+            try ledger.load()
+        }
     }
 
     private func stored<R>(_ body: () throws(StoreError) -> R) throws(TokenFailure) -> R {

@@ -75,6 +75,8 @@ package final class TokenService: Sendable {
     private let status: Mutex<Status>
     let quarantined = Atomic<Int>(0)
     let bell = Bell()
+    /// What publishes grants once the database is verified.
+    let accessLedger = Mutex<AccessLedger?>(nil)
     let whenStuck: @Sendable (String) -> Void
     let moduleProbe: ModuleProbe?
     let counters = TokenCounters()

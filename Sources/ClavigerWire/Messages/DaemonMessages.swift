@@ -156,15 +156,27 @@ public struct WhoamiReply: WireMessage {
     public var unit: String?
     /// The names of what it may do: a newer daemon may know more than `Permission`.
     public var permissions: [String]
+    /// Whether the kernel proved which process connected; nil from a daemon that does not say.
+    public var isProven: Bool?
+    /// Whether the peer lives in other namespaces than the daemon, so that no grant is for it; nil from a daemon that does not say.
+    public var isForeign: Bool?
+    /// The grants that it has, a line each.
+    public var grants: [String]?
 
     /// A reply of these values.
-    public init(uid: UInt32, gid: UInt32, pid: UInt32, groups: [UInt32], unit: String?, permissions: [String]) {
+    public init(
+        uid: UInt32, gid: UInt32, pid: UInt32, groups: [UInt32], unit: String?, permissions: [String], isProven: Bool? = nil,
+        isForeign: Bool? = nil, grants: [String]? = nil
+    ) {
         self.uid = uid
         self.gid = gid
         self.pid = pid
         self.groups = groups
         self.unit = unit
         self.permissions = permissions
+        self.isProven = isProven
+        self.isForeign = isForeign
+        self.grants = grants
     }
 
     public init(_ fields: FieldMap, _ bytes: RawSpan) throws(Refusal) {
@@ -174,6 +186,9 @@ public struct WhoamiReply: WireMessage {
         groups = try fields.items(4, bytes, as: NumberItem.self).map(\.number)
         unit = fields.text(5, bytes)
         permissions = try fields.items(6, bytes, as: WordItem.self).map(\.word)
+        isProven = fields.flag(0x8001, bytes)
+        isForeign = fields.flag(0x8002, bytes)
+        grants = fields.texts(0x8003, bytes)
     }
 
     public func encode(to writer: inout BodyWriter, source: RawSpan) {
@@ -183,6 +198,9 @@ public struct WhoamiReply: WireMessage {
         writer.items(4, groups.map { NumberItem($0) }, source: source)
         if let unit { writer.text(5, unit) }
         writer.items(6, permissions.map { WordItem($0) }, source: source)
+        writer.flag(0x8001, isProven)
+        writer.flag(0x8002, isForeign)
+        writer.texts(0x8003, grants)
     }
 }
 

@@ -132,7 +132,16 @@ public enum Schema {
             4, "groups", .list(0...Limits.maximumGroups, group), "Its supplementary groups."),
         FieldEntry(5, "unit", anyMessage, required: false, "Its systemd unit."),
         FieldEntry(
-            6, "permissions", .list(0...Limits.maximumPermissions, permission), "What it may do."),
+            6, "permissions", .list(0...Limits.maximumPermissions, permission), "What it may do, somewhere."),
+        FieldEntry(
+            0x8001, "proven", flag, required: false,
+            "1 when the kernel proved which process connected (pidfd); 0 when a reused pid could have stood in."),
+        FieldEntry(
+            0x8002, "foreign", flag, required: false,
+            "1 when it lives in a user or pid namespace other than the daemon's: no grant is for it then."),
+        FieldEntry(
+            0x8003, "grants", .texts(0...Limits.maximumOwnGrants, 0...Limits.maximumMessage), required: false,
+            "The grants that it has, a line each."),
     ]
 
     /// The body of an unlock request.

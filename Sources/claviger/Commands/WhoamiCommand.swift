@@ -11,7 +11,9 @@ struct WhoamiCommand: ParsableCommand {
               claviger whoami
               claviger whoami --json | jq .permissions
 
-            JSON: uid, gid, pid, groups, unit, permissions.
+            What you may do is what your grants allow, somewhere; 'claviger access explain' tells an admin about one key.
+
+            JSON: uid, gid, pid, groups, unit, permissions, proven, foreign, grants.
             """)
 
     @OptionGroup var options: GlobalOptions
@@ -20,18 +22,24 @@ struct WhoamiCommand: ParsableCommand {
         let caller = try options.ask { (client) throws(ClientError) in try client.whoami() }
         let document = Document(
             uid: caller.uid, gid: caller.gid, pid: caller.pid, groups: caller.groups, unit: caller.unit,
-            permissions: caller.permissions)
+            permissions: caller.permissions, proven: caller.isProven, foreign: caller.isForeign, grants: caller.grants)
         try options.print(document, orText: WhoamiCommand.text(caller))
     }
 
     private static func text(_ caller: WhoamiReply) -> String {
-        Table.pairs([
+        var pairs = [
             ("uid", String(caller.uid)), ("gid", String(caller.gid)),
             ("pid", caller.pid == 0 ? "not visible to the daemon" : String(caller.pid)),
             ("groups", caller.groups.isEmpty ? "none" : caller.groups.map(String.init).joined(separator: " ")),
             ("unit", caller.unit ?? "none"),
             ("may", caller.permissions.isEmpty ? "nothing" : caller.permissions.joined(separator: " ")),
-        ])
+        ]
+        if caller.isForeign == true {
+            pairs.append(("note", "you live in other namespaces than the daemon: no grant is for you"))
+        }
+        if caller.isProven == false { pairs.append(("note", "the kernel is too old to prove which process you are")) }
+        for grant in caller.grants ?? [] { pairs.append(("grant", grant)) }
+        return Table.pairs(pairs)
     }
 
     private struct Document: Encodable {
@@ -41,5 +49,8 @@ struct WhoamiCommand: ParsableCommand {
         var groups: [UInt32]
         var unit: String?
         var permissions: [String]
+        var proven: Bool?
+        var foreign: Bool?
+        var grants: [String]?
     }
 }

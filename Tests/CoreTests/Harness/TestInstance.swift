@@ -147,7 +147,8 @@ final class TestInstance {
         let header = try FrameHeader(frame.span.bytes)
         let answered = frame.withUnsafeBytes { frame in
             reply.withUnsafeMutableBytes { reply in
-                worker.handle(
+                defer { worker.delivered() }
+                return worker.handle(
                     IncomingRequest(header: header, opcode: opcode, caller: caller ?? TestInstance.root, deadline: .max),
                     frame: UnsafeRawBufferPointer(rebasing: frame[..<length]), reply: reply, scheduling: Alone())
             }

@@ -41,6 +41,8 @@ final class TestService: RequestHandler {
             self.entersToken = entersToken
         }
 
+        func delivered() {}
+
         func handle(
             _ request: IncomingRequest, frame: UnsafeRawBufferPointer, reply: UnsafeMutableRawBufferPointer,
             scheduling: any RequestScheduling

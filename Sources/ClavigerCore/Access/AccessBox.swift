@@ -1,0 +1,20 @@
+import ClavigerWire
+import Synchronization
+
+/// The access snapshot that new requests read.
+package final class AccessBox: Sendable {
+    private let box = Mutex(AccessSnapshot.unverified)
+
+    package init() {}
+
+    /// The snapshot now.
+    package var current: AccessSnapshot { box.withLock { $0 } }
+
+    /// Publishes grants and roles; the epoch rises.
+    package func publish(isVerified: Bool, grants: [Grant], customRoles: [Role]) {
+        box.withLock { snapshot in
+            snapshot = AccessSnapshot(
+                epoch: snapshot.epoch + 1, isVerified: isVerified, grants: grants, customRoles: customRoles)
+        }
+    }
+}

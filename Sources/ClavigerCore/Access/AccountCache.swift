@@ -1,0 +1,114 @@
+import Glibc
+import Synchronization
+
+/// Today's names of accounts, asked of the system's databases and remembered for a moment.
+///
+/// A lookup may go to a directory server; so that no request waits for one that was just made, an answer counts for two seconds. That
+/// is how late a renamed or re-created account may be noticed.
+package final class AccountCache: AccountNames {
+    private struct Answer {
+        let name: String?
+        let until: UInt64
+    }
+
+    private struct Answers {
+        var users: [UInt32: Answer] = [:]
+        var groups: [UInt32: Answer] = [:]
+    }
+
+    /// How long an answer counts, in nanoseconds.
+    static let memory: UInt64 = 2_000_000_000
+    /// Answers remembered at most: more accounts than grants ever name.
+    static let maximum = 10_000
+
+    private let answers = Mutex(Answers())
+    private let lookUp: @Sendable (Kind, UInt32) -> String?
+
+    /// What is looked up.
+    package enum Kind: Sendable { case user, group }
+
+    /// A cache over the system's databases, or over `lookUp`.
+    package init(lookUp: @escaping @Sendable (Kind, UInt32) -> String? = { AccountLookup.name($0, $1) }) { self.lookUp = lookUp }
+
+    package func user(_ number: UInt32) -> String? { name(.user, number, \.users) }
+
+    package func group(_ number: UInt32) -> String? { name(.group, number, \.groups) }
+
+    private func name(_ kind: Kind, _ number: UInt32, _ path: WritableKeyPath<Answers, [UInt32: Answer]>) -> String? {
+        let now = Clock.monotonic()
+        if let answer = answers.withLock({ $0[keyPath: path][number] }), answer.until > now { return answer.name }
+        // Outside the lock: two that ask at once both look.
+        let name = lookUp(kind, number)
+        answers.withLock { answers in
+            if answers[keyPath: path].count >= AccountCache.maximum { answers[keyPath: path] = [:] }
+            answers[keyPath: path][number] = Answer(name: name, until: now + AccountCache.memory)
+        }
+        return name
+    }
+}
+
+/// The system's account databases (passwd, group).
+package enum AccountLookup {
+    /// The name of a user or group; nil when the number has none.
+    package static func name(_ kind: AccountCache.Kind, _ number: UInt32) -> String? {
+        switch kind {
+        case .user:
+            entry { buffer, size in
+                var entry = passwd()
+                var found: UnsafeMutablePointer<passwd>?
+                let code = getpwuid_r(number, &entry, buffer, size, &found)
+                return (code, found == nil ? nil : entry.pw_name.map { String(cString: $0) })
+            }
+        case .group:
+            entry { buffer, size in
+                var entry = Glibc.group()
+                var found: UnsafeMutablePointer<Glibc.group>?
+                let code = getgrgid_r(number, &entry, buffer, size, &found)
+                return (code, found == nil ? nil : entry.gr_name.map { String(cString: $0) })
+            }
+        }
+    }
+
+    /// The number and main group of the user of this name.
+    package static func user(named name: String) -> (uid: UInt32, gid: UInt32)? {
+        entry { buffer, size in
+            var entry = passwd()
+            var found: UnsafeMutablePointer<passwd>?
+            let code = getpwnam_r(name, &entry, buffer, size, &found)
+            return (code, found == nil ? nil : (entry.pw_uid, entry.pw_gid))
+        }
+    }
+
+    /// The number of the group of this name.
+    package static func group(named name: String) -> UInt32? {
+        entry { buffer, size in
+            var entry = Glibc.group()
+            var found: UnsafeMutablePointer<Glibc.group>?
+            let code = getgrnam_r(name, &entry, buffer, size, &found)
+            return (code, found == nil ? nil : entry.gr_gid)
+        }
+    }
+
+    /// The groups that a user is in, as a login would set them.
+    package static func groups(of name: String, _ main: UInt32) -> [UInt32] {
+        var count: Int32 = 0
+        getgrouplist(name, main, nil, &count)
+        guard count > 0 else { return [] }
+        var groups = [gid_t](repeating: 0, count: Int(count))
+        guard getgrouplist(name, main, &groups, &count) >= 0 else { return [] }
+        return groups.prefix(Int(count)).map { $0 }
+    }
+
+    // Grows until the entry fits: a group's members stand in it.
+    private static func entry<R>(_ body: (UnsafeMutablePointer<CChar>, Int) -> (Int32, R?)) -> R? {
+        var size = 1_024
+        while size <= 1 << 20 {
+            let (code, result) = withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) { buffer in
+                buffer.baseAddress.map { body($0, size) } ?? (ENOMEM, nil)
+            }
+            if code != ERANGE { return result }
+            size *= 4
+        }
+        return nil
+    }
+}

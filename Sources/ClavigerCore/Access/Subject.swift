@@ -1,0 +1,76 @@
+import ClavigerWire
+
+/// Who a grant is for: a user, a group, a systemd unit, or several of these that must all hold.
+package struct Subject: Hashable, Sendable, CustomStringConvertible {
+    /// An account, pinned by number and name: what it was called when the grant was made.
+    ///
+    /// A number that belongs to another name today is another account: it inherits nothing.
+    package struct Account: Hashable, Sendable {
+        package let number: UInt32
+        /// nil when the number had no name: then the number alone counts.
+        package let name: String?
+
+        package init(number: UInt32, name: String?) {
+            self.number = number
+            self.name = name
+        }
+
+        fileprivate var text: String { name ?? String(number) }
+    }
+
+    package let user: Account?
+    package let group: Account?
+    /// A systemd system unit's name, such as `payroll.service`.
+    package let unit: String?
+
+    /// A subject of these parts; nil when there is none, for it would be everybody.
+    package init?(user: Account? = nil, group: Account? = nil, unit: String? = nil) {
+        guard user != nil || group != nil || unit != nil else { return nil }
+        self.user = user
+        self.group = group
+        self.unit = unit
+    }
+
+    /// As it is written: `user:ann,unit:payroll.service`.
+    package var description: String {
+        [user.map { "user:\($0.text)" }, group.map { "group:\($0.text)" }, unit.map { "unit:\($0)" }].compactMap { $0 }
+            .joined(separator: ",")
+    }
+
+    /// What of the subject a caller does not meet; nil when all of it holds.
+    ///
+    /// - Parameter accounts: today's names of accounts.
+    package func miss(_ caller: Caller, _ accounts: some AccountNames) -> SubjectMiss? {
+        if caller.isForeign { return .foreign }
+        if let user {
+            guard caller.uid == user.number else { return .user }
+            if let name = user.name, accounts.user(user.number) != name { return .recreatedUser }
+        }
+        if let group {
+            guard caller.isMember(of: group.number) else { return .group }
+            if let name = group.name, accounts.group(group.number) != name { return .recreatedGroup }
+        }
+        if let unit, caller.unit != unit { return .unit }
+        return nil
+    }
+}
+
+/// What of a subject a caller does not meet.
+package enum SubjectMiss: Sendable, Equatable {
+    /// The caller is in other namespaces, where its numbers are decided by somebody else.
+    case foreign
+    case user
+    /// The number is right, but belongs to another name than when the grant was made.
+    case recreatedUser
+    case group
+    case recreatedGroup
+    case unit
+}
+
+/// Today's names of accounts.
+package protocol AccountNames: Sendable {
+    /// The name of a user; nil when the number has none.
+    func user(_ number: UInt32) -> String?
+    /// The name of a group; nil when the number has none.
+    func group(_ number: UInt32) -> String?
+}
