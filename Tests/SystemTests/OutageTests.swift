@@ -277,6 +277,7 @@ import Testing
         }
         load.join()
         #expect(seen.all.done == 300 && seen.all.wrong.isEmpty, "\(seen.all.refused) \(seen.all.wrong.prefix(3))")
+        #expect(try faulty.calls("C_Initialize").count == 1, "a session too many is no lost token")
         #expect(try faulty.daemon.health.state == .ready)
     }
 }

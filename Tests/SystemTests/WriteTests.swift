@@ -48,19 +48,27 @@ import Testing
     @Test(arguments: CrashPoints.Mode.allCases) func loginAndKeyGeneration(mode: CrashPoints.Mode) throws {
         guard CrashPoints.isPossible else { return skip("WriteTests.loginAndKeyGeneration", "a sanitizer is preloaded") }
         let counted = try DaemonHarness()
-        let all = CrashPoints([counted.state, counted.tokens], log: counted.directory + "/points")
+        let all = CrashPoints(Self.directories(counted, mode), log: counted.directory + "/points")
         try counted.start(environment: all.counting())
         let atReady = try all.points().count
         _ = try counted.client().createKey(name: "made")
         let points = try all.points()
         counted.stop()
-        #expect(atReady > 20 && points.count > atReady + 50, "few points: is the library loaded?")
+        #expect(atReady > 2 && points.count > atReady + 50, "few points: is the library loaded?")
         var outcome = (answered: 0, refused: 0, cut: 0)
         for point in Self.chosen(points.count, mode) {
             let comment = Comment("\(mode) at \(point): \(points[point - 1])")
             try play(point, mode, comment, &outcome)
         }
         print("WriteTests: \(mode): \(points.count) points, \(outcome)")
+    }
+
+    /// The disk that fails is the token's alone: a database that fails as well would hide what the token swallows.
+    private static func directories(_ daemon: DaemonHarness, _ mode: CrashPoints.Mode) -> [String] {
+        switch mode {
+        case .kill, .tear: [daemon.state, daemon.tokens]
+        case .full, .broken: [daemon.tokens]
+        }
     }
 
     private func play(
@@ -71,7 +79,7 @@ import Testing
         let before = try daemon.client().createKey(name: "before").id
         let envelope = try daemon.client().wrap(.id(before), [1, 2, 3]).envelope
         daemon.stop()
-        let crash = CrashPoints([daemon.state, daemon.tokens], log: daemon.directory + "/points")
+        let crash = CrashPoints(Self.directories(daemon, mode), log: daemon.directory + "/points")
         var made: KeyRecord?
         var late: [UInt8]?
         do {
