@@ -11,6 +11,8 @@ final class Daemon {
     private static let drainTime = Duration.seconds(10)
     /// The exit status that says "restart me": EX_SOFTWARE of sysexits.h.
     private static let restartStatus: Int32 = 70
+    /// Microseconds between two looks whether the first attempt to take hold of the token is over: short beside the attempt.
+    private static let startPause: UInt32 = 500
     /// How often the state is told to the service manager when it has changed.
     private static let statusInterval = Duration.seconds(1)
 
@@ -65,10 +67,17 @@ final class Daemon {
                 configuration: configuration, handler: service, listeners: listeners, figures: figures, logger: log,
                 fatal: Daemon.restart)
         }
-        service.token.start()
         let token = service.token
+        // Not on this thread: a module that never comes back from a login must not keep it from noticing.
         let supervisor = try explain { () throws(ServerError) in
-            try ServerThread(name: "clv-supervisor") { token.supervise() }
+            try ServerThread(name: "clv-supervisor") {
+                token.start()
+                token.supervise()
+            }
+        }
+        while !token.hasStarted {
+            if let reason = token.stuckReason { Daemon.restart(reason) }
+            usleep(Daemon.startPause)
         }
         let keeper = service.housekeeper
         let housekeeper = try explain { () throws(ServerError) in

@@ -35,7 +35,13 @@ extension TokenService {
     }
 
     /// Takes hold of the token for the first time; the supervisor goes on where this fails.
-    package func start() { attach(presented: nil) }
+    package func start() {
+        attach(presented: nil)
+        started.store(true, ordering: .releasing)
+    }
+
+    /// Whether the first attempt is over, however it ended.
+    package var hasStarted: Bool { started.load(ordering: .acquiring) }
 
     /// Gives the token back: logs out, ends the module. No request may be inside.
     package func stop() {

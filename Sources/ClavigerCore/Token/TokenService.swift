@@ -83,6 +83,7 @@ package final class TokenService: Sendable {
     let turnedAway = TurnedAway()
     let stateLines = Mutex(LogBudget())
     let refusalLines = Mutex(LogBudget())
+    let started = Atomic(false)
     // When the call began that initialises the module and logs in; 0 when nobody is in it.
     let attaching = Atomic<UInt64>(0)
 
