@@ -88,6 +88,14 @@ extension TestInstance {
         }
     }
 
+    /// What becomes of the items of a batch that opens the same envelope again and again; it begins and ends with one snapshot.
+    static func outcomes(ofUnwrapping envelope: [UInt8], _ service: Service) throws -> Set<RefusalCode?> {
+        let items = Array(repeating: OpenItem(envelope: ByteRange(offset: 0, count: envelope.count)), count: 64)
+        return try ask(service, .unwrap, UnwrapRequest(key: nil, items: items), source: envelope) { body in
+            Set(try CipherReply.decode(body).items.map { RefusalCode(rawValue: $0.code) })
+        }
+    }
+
     /// What the housekeeper and the supervisor do by themselves, done now.
     func keepHouse() throws {
         let service = try service
