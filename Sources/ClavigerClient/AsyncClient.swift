@@ -123,6 +123,18 @@ public final class AsyncClient: Sendable {
     /// The token.
     public func tokenStatus() async throws(ClientError) -> TokenStatusReply { try await message(Requests.plain(.tokenStatus)) }
 
+    /// The audit log: where it is, how far it came, whether records are taken.
+    public func auditStatus() async throws(ClientError) -> AuditStatusReply { try await message(Requests.plain(.auditStatus)) }
+
+    /// The public key that the audit log's checkpoints are verified with.
+    public func auditKey() async throws(ClientError) -> AuditKeyReply { try await message(Requests.plain(.auditKey)) }
+
+    /// A signed statement of where the audit log stands, to be kept elsewhere.
+    public func auditHead() async throws(ClientError) -> AuditHeadReply { try await message(Requests.plain(.auditHead)) }
+
+    /// Seals the audit log's file and begins the next.
+    public func rotateAudit() async throws(ClientError) -> AuditRotateReply { try await message(Requests.plain(.auditRotate)) }
+
     /// Tells the daemon the token's user PIN; see `Client.unlock`.
     public func unlock(pin: borrowing SecretBytes) async throws(ClientError) -> HealthReply {
         let request = try Requests.unlock(pin)

@@ -136,6 +136,18 @@ public final class Client: Sendable {
         try message(Requests.plain(.tokenStatus))
     }
 
+    /// The audit log: where it is, how far it came, whether records are taken.
+    public func auditStatus() throws(ClientError) -> AuditStatusReply { try message(Requests.plain(.auditStatus)) }
+
+    /// The public key that the audit log's checkpoints are verified with.
+    public func auditKey() throws(ClientError) -> AuditKeyReply { try message(Requests.plain(.auditKey)) }
+
+    /// A signed statement of where the audit log stands, to be kept elsewhere.
+    public func auditHead() throws(ClientError) -> AuditHeadReply { try message(Requests.plain(.auditHead)) }
+
+    /// Seals the audit log's file and begins the next.
+    public func rotateAudit() throws(ClientError) -> AuditRotateReply { try message(Requests.plain(.auditRotate)) }
+
     /// Tells the daemon the token's user PIN, 1 to 255 bytes. Sent once, over a connection of its own, and only to a process
     /// that runs as root, as `claviger` or as the caller; else `serverNotTrusted` is thrown and nothing is sent.
     public func unlock(pin: borrowing SecretBytes) throws(ClientError) -> HealthReply {

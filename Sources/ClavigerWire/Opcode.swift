@@ -144,6 +144,10 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
     case roleCreate = 0x0164
     case roleDelete = 0x0165
     case accessExplain = 0x0166
+    case auditStatus = 0x0180
+    case auditKey = 0x0181
+    case auditHead = 0x0182
+    case auditRotate = 0x0183
 
     /// Everything that is fixed about the opcode. The switch has no default: an opcode without an entry does not compile.
     public var entry: OpcodeEntry {
@@ -259,6 +263,10 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
         case .roleCreate: .roleCreate
         case .roleDelete: .roleDelete
         case .accessExplain: .accessExplain
+        case .auditStatus: .auditStatus
+        case .auditKey: .auditKey
+        case .auditHead: .auditHead
+        case .auditRotate: .auditRotate
         }
     }
 }

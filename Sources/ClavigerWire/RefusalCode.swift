@@ -61,6 +61,8 @@ public enum RefusalCode: UInt32, CaseIterable, Sendable {
     case internalError = 71
     case pinRefused = 72
     case alreadyUnlocked = 73
+    // The audit log
+    case auditUnavailable = 96
     /// The token, or the key's suite, cannot do what was asked.
     case suiteUnsupported = 104
     // Access
@@ -192,6 +194,10 @@ public enum RefusalCode: UInt32, CaseIterable, Sendable {
         case .internalError:
             RefusalEntry("internal", 500, nil, "the daemon met an error of its own; its log says more")
         case .pinRefused: RefusalEntry("pin-refused", 403, nil, "the token refused this PIN; it is not tried again by itself")
+        case .auditUnavailable:
+            RefusalEntry(
+                "audit-unavailable", 503, nil,
+                "the audit log cannot be written, and nothing is done that cannot be recorded; try again", retryable: true)
         case .alreadyUnlocked: RefusalEntry("already-unlocked", 409, nil, "the token is logged in already; nothing was done")
         case .suiteUnsupported:
             RefusalEntry("suite-unsupported", 422, nil, "the token or the key's suite cannot do this")

@@ -23,6 +23,6 @@ struct Claviger: ParsableCommand {
             StatusCommand.self, HealthCommand.self, MetricsCommand.self, WhoamiCommand.self, UnlockCommand.self, KeyCommand.self,
             WrapCommand.self, UnwrapCommand.self, RewrapCommand.self, AliasCommand.self, RingCommand.self,
             RegistrationCommand.self, ImportTokenCommand.self, PolicyCommand.self, SettingsCommand.self, ApprovalCommand.self,
-            AccessCommand.self, BenchCommand.self, TokenCommand.self,
+            AccessCommand.self, AuditCommand.self, BenchCommand.self, TokenCommand.self,
         ])
 }

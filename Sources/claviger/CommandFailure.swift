@@ -141,6 +141,8 @@ extension CommandFailure {
         case .storeUnavailable: "check space and rights of the daemon's state directory"
         case .internalError: "look into the daemon's log"
         case .pinRefused: "check the PIN before the next attempt: tokens lock after a few"
+        case .auditUnavailable:
+            "'claviger status' says why; free space or rights where audit.directory is, and it goes on by itself"
         case .alreadyUnlocked: "nothing; 'claviger status' shows the state"
         case .suiteUnsupported:
             "'claviger key show KEY' shows the suite of a key, 'claviger token doctor' those that the token has"

@@ -79,9 +79,18 @@ final class Daemon {
             if let reason = token.stuckReason { Daemon.restart(reason) }
             usleep(Daemon.startPause)
         }
+        service.audit?.start()
         let keeper = service.housekeeper
         let housekeeper = try explain { () throws(ServerError) in
             try ServerThread(name: "clv-keeper") { keeper.run() }
+        }
+        let archivist = try service.audit.map { (audit) throws(Failure) in
+            try explain { () throws(ServerError) in
+                try ServerThread(name: "clv-audit") { audit.log.tend(audit.tick) }
+            }
+        }
+        if let collector = service.audit?.collector {
+            _ = try explain { () throws(ServerError) in try ServerThread(name: "clv-collector") { collector.run() } }
         }
         try explain { () throws(ServerError) in try server.start() }
         log.notice("serving", metadata: ["socket": "\(configuration.socket.path)", "version": "\(Service.version)"])
@@ -99,7 +108,10 @@ final class Daemon {
             _exit(Daemon.restartStatus)
         }
         supervisor.join()
-        service.token.stop()
+        service.audit?.collector?.stop()
+        service.audit?.log.stopTending()
+        archivist?.join()
+        service.stop()
         _ = consume lock
         log.notice("stopped", metadata: ["unanswered": "\(outcome.unanswered)"])
         return 0
@@ -137,6 +149,12 @@ final class Daemon {
             server.reload(configuration)
             service.reload(configuration)
             LineLogHandler.setLevel(configuration.log.level.level)
+            service.audit?.system(
+                .reload,
+                data: [
+                    .init("effective", difference.effective.joined(separator: ",")),
+                    .init("needsRestart", difference.needsRestart.joined(separator: ",")),
+                ])
             log.notice(
                 "configuration reloaded",
                 metadata: [

@@ -20,7 +20,11 @@ import Testing
         ("socket.path", "\"/x\"", false), ("socket.group", "\"x\"", false), ("socket.backlog", "1", false),
         ("socket.max-connections", "1", true), ("unlock.group", "\"x\"", false), ("workers.count", "1", false),
         ("workers.queue", "1", true), ("requests.default-deadline-ms", "1", true), ("requests.max-deadline-ms", "60001", true),
-        ("requests.idle-frame-timeout-ms", "100", true), ("log.level", "\"debug\"", true),
+        ("requests.idle-frame-timeout-ms", "100", true), ("audit.directory", "\"/x\"", false),
+        ("audit.durability", "\"buffered\"", false), ("audit.context", "\"clear\"", true),
+        ("audit.segment-size-mib", "1", false), ("audit.segment-age-hours", "1", false),
+        ("audit.checkpoint-records", "100", false), ("audit.checkpoint-seconds", "1", false),
+        ("audit.collector", "\"/x\"", false), ("log.level", "\"debug\"", true),
     ]
 
     @Test func everyKeyIsClassified() throws {

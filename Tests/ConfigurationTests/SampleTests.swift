@@ -31,7 +31,7 @@ import Testing
             difference.needsRestart == [
                 "profile", "module.path", "module.initialize-arguments", "module.environment", "module.storage-path",
                 "module.storage-format", "token.suite",
-                "token.pin-file", "socket.group", "unlock.group",
+                "token.pin-file", "socket.group", "unlock.group", "audit.directory", "audit.collector",
             ])
     }
 
@@ -73,6 +73,7 @@ extension Configuration {
         let values = [
             "socket.max-connections": "1", "workers.queue": "1", "requests.default-deadline-ms": "1",
             "requests.max-deadline-ms": "60001", "requests.idle-frame-timeout-ms": "100", "log.level": "\"debug\"",
+            "audit.context": "\"clear\"",
         ]
         return try parsed(values[key].map { file(key, $0) } ?? minimal)
     }

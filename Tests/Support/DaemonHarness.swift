@@ -128,19 +128,21 @@ public final class DaemonHarness: Sendable {
     /// The daemon's process id; nil when none was started or it has been waited for.
     public var pid: pid_t? { process.withLock { $0?.pid } }
 
-    /// Starts the daemon and waits until it answers; its token may still be unusable.
-    ///
-    /// - Parameter environment: `NAME=value`, for this run.
-    public func start(environment: [String] = []) throws {
-        try launch(environment: environment)
+    /// Starts the daemon and waits until it answers; its token may still be unusable. Parameters as for `launch`.
+    public func start(through wrapper: [String] = [], environment: [String] = []) throws {
+        try launch(through: wrapper, environment: environment)
         try waitUntilAnswering()
     }
 
     /// Starts the daemon and returns at once.
-    public func launch(environment: [String] = []) throws {
-        let command = family.command + [try Programs.path("clavigerd"), "--config", configuration]
+    ///
+    /// - Parameters:
+    ///   - wrapper: a program and its arguments, which runs the command line that follows them, as the same process.
+    ///   - environment: `NAME=value`, beside what is inherited.
+    public func launch(through wrapper: [String] = [], environment: [String] = []) throws {
+        let line = wrapper + family.command + [try Programs.path("clavigerd"), "--config", configuration]
         let child = try Child.spawn(
-            command[0], Array(command.dropFirst()), output: logFile, error: logFile, appends: true, environment: environment)
+            line[0], Array(line.dropFirst()), output: logFile, error: logFile, appends: true, environment: environment)
         process.withLock { $0 = child }
     }
 

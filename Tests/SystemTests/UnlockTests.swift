@@ -220,7 +220,9 @@ import Testing
         daemon.stop()
         let log = daemon.log
         #expect(!log.isEmpty && !log.contains(text) && !log.contains(Self.wrongPIN))
-        for name in try listDirectory(daemon.state) where !name.hasPrefix("token-") {
+        let audited = try listDirectory(daemon.state + "/audit").map { "audit/" + $0 }
+        #expect(audited.contains { $0.hasSuffix(".jsonl") })
+        for name in try listDirectory(daemon.state) + audited where !name.hasPrefix("token-") && name != "audit" {
             let content = try readFile(daemon.state + "/" + name)
             #expect(!String(decoding: content, as: UTF8.self).contains(text), "\(name)")
         }

@@ -41,6 +41,10 @@ func messageType(_ opcode: Opcode, _ kind: FrameKind) -> any WireMessage.Type {
         case .roleCreate: return RoleRecord.self
         case .roleDelete: return EmptyMessage.self
         case .accessExplain: return AccessExplainReply.self
+        case .auditStatus: return AuditStatusReply.self
+        case .auditKey: return AuditKeyReply.self
+        case .auditHead: return AuditHeadReply.self
+        case .auditRotate: return AuditRotateReply.self
         }
     }
     switch opcode {
@@ -87,6 +91,7 @@ func messageType(_ opcode: Opcode, _ kind: FrameKind) -> any WireMessage.Type {
     case .roleCreate: return RoleCreateRequest.self
     case .roleDelete: return RoleDeleteRequest.self
     case .accessExplain: return AccessExplainRequest.self
+    case .auditStatus, .auditKey, .auditHead, .auditRotate: return EmptyMessage.self
     }
 }
 

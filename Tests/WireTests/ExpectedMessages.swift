@@ -34,6 +34,7 @@ enum ExpectedMessages {
         default:
             try cipherMessage(vector) ?? keyMessage(vector) ?? lifecycleMessage(vector) ?? administrationMessage(vector)
                 ?? accessMessage(vector)
+                ?? auditMessage(vector)
         }
     }
 

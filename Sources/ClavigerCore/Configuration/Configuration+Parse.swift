@@ -22,6 +22,7 @@ extension Configuration {
         configuration.unlock.read(&reader)
         configuration.workers.read(&reader)
         configuration.requests.read(&reader)
+        configuration.audit.read(&reader)
         configuration.log.read(&reader)
         let problems = reader.finish()
         guard problems.isEmpty else { throw .invalid(problems) }

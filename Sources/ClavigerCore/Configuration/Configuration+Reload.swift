@@ -22,6 +22,7 @@ extension Configuration {
     /// The configuration that a daemon running with `self` has after a reload: `new` in the keys that reload, `self` in the others.
     package func reloaded(with new: Configuration) -> Configuration {
         var result = self
+        result.audit.context = new.audit.context
         result.log = new.log
         result.requests = new.requests
         result.socket.maximumConnections = new.socket.maximumConnections
@@ -80,6 +81,14 @@ extension Configuration {
         Setting("requests.default-deadline-ms", reloads: true) { $0.requests.defaultDeadline },
         Setting("requests.max-deadline-ms", reloads: true) { $0.requests.maximumDeadline },
         Setting("requests.idle-frame-timeout-ms", reloads: true) { $0.requests.idleFrameTimeout },
+        Setting("audit.directory") { $0.audit.directory },
+        Setting("audit.durability") { $0.audit.durability },
+        Setting("audit.context", reloads: true) { $0.audit.context },
+        Setting("audit.segment-size-mib") { $0.audit.segmentMebibytes },
+        Setting("audit.segment-age-hours") { $0.audit.segmentHours },
+        Setting("audit.checkpoint-records") { $0.audit.checkpointRecords },
+        Setting("audit.checkpoint-seconds") { $0.audit.checkpointSeconds },
+        Setting("audit.collector") { $0.audit.collector },
         Setting("log.level", reloads: true) { $0.log.level },
     ]
 }

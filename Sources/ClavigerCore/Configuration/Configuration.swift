@@ -30,6 +30,8 @@ package struct Configuration: Sendable, Equatable {
     package internal(set) var workers = Workers()
     /// Table `[requests]`.
     package internal(set) var requests = Requests()
+    /// Table `[audit]`.
+    package internal(set) var audit = Audit()
     /// Table `[log]`.
     package internal(set) var log = Log()
 

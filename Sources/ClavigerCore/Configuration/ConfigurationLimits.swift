@@ -28,6 +28,14 @@ package enum ConfigurationLimits {
     package static let idleFrame = 100...600_000
     /// Bytes that a token wraps at most by AES key wrap: from the least DEK to the greatest plaintext.
     package static let keyWrap = 16...4_096
+    /// MiB of an audit segment: one is read whole at a start, and the shortest still holds a thousand records.
+    package static let segmentMebibytes = 1...1024
+    /// Hours of an audit segment: at most a year.
+    package static let segmentHours = 1...8784
+    /// Records between two checkpoints: fewer than 100 would have the token sign all day; a checkpoint may look back over 65,535.
+    package static let checkpointRecords = 100...50_000
+    /// Seconds until a record is sealed: at most an hour.
+    package static let checkpointSeconds = 1...3600
     /// Problems listed one by one: past it only their number is told, so that a file of another kind does not flood the log.
     package static let listedProblems = 1000
 }

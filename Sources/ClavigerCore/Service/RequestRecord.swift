@@ -4,15 +4,19 @@ import ClavigerWire
 struct RequestRecord {
     let request: IncomingRequest
     /// The keys used and how often, or the key changed.
-    var uses: [Use: Int] = [:]
+    private(set) var uses: [Use: Int] = [:]
+    private(set) var contexts = AuditContexts()
 
     /// Fields of the request that the opcode table names for the record.
-    private var fields: [(name: String, value: String)] = []
+    private(set) var fields: [AuditRecord.Field] = []
+
+    /// How contexts are recorded.
+    private let contextForm: AuditContexts.Form
 
     /// Notes a field of the request.
     mutating func note(field name: String, _ value: String) {
         precondition(request.opcode.entry.recorded.contains(name), "field \(name) is not in the opcode table's record")
-        fields.append((name, value))
+        fields.append(AuditRecord.Field(name, value))
     }
 
     struct Use: Hashable {
@@ -21,28 +25,48 @@ struct RequestRecord {
         var code: RefusalCode?
     }
 
-    init(_ request: IncomingRequest) { self.request = request }
+    init(_ request: IncomingRequest, contexts: AuditContexts.Form = .hash) {
+        self.request = request
+        contextForm = contexts
+    }
 
     /// Notes one item, or the one thing that a request was about.
     mutating func note(key: KeyID?, version: UInt32?, code: RefusalCode? = nil) {
         uses[Use(key: key, version: version, code: code), default: 0] += 1
     }
 
-    /// Writes the record: one structured line for the request, its items merged by key, version and outcome.
-    func write(outcome refusal: Refusal?) {
-        let caller = request.caller
-        var text = "event=\(request.opcode.entry.name) outcome=\(refusal == nil ? "success" : "refused")"
-        if let refusal { text += " code=\(refusal.code.name)" }
-        text += " uid=\(caller.uid) gid=\(caller.gid) pid=\(caller.pid)"
-        if let unit = caller.unit { text += " unit=\(LogLine.quoted(unit))" }
-        text += " request=\(request.header.requestID)"
-        for field in fields { text += " \(field.name)=\(LogLine.quoted(field.value))" }
+    /// Notes the context of one item, in its encoded form.
+    mutating func note(context: [UInt8]) { contexts.note(encoded: context.span.bytes, form: contextForm) }
+
+    /// Whether nothing was noted but that it was refused.
+    var isBare: Bool { uses.isEmpty && fields.isEmpty }
+
+    /// The record: items merged by key, version and outcome. A request of which every item was refused counts as refused.
+    func record(outcome refusal: Refusal?, time: UInt64, trace: RequestTrace) -> AuditRecord {
+        var record = AuditRecord(event: request.opcode.entry.name, time: time)
+        record.refusal = refusal ?? commonRefusal
+        record.initiator = trace.initiator
+        record.correlation = trace.correlation
+        record.request = trace.request
+        record.requestData = fields
+        record.contexts = contexts
         let ordered = uses.count < 2 ? Array(uses) : uses.sorted { RequestRecord.order($0.key) < RequestRecord.order($1.key) }
-        for (use, count) in ordered {
-            text += " item=\(use.key.map { "\($0)" } ?? "-"):\(use.version.map { "\($0)" } ?? "-")"
-            text += ":\(use.code?.name ?? "success"):\(count)"
+        if ordered.count == 1, ordered[0].value == 1 {
+            record.target = AuditRecord.Target(key: ordered[0].key.key, version: ordered[0].key.version)
+        } else {
+            if let key = ordered.first?.key.key, ordered.allSatisfy({ $0.key.key == key }) { record.target.key = key }
+            record.items = ordered.map {
+                AuditRecord.Item(key: $0.key.key, version: $0.key.version, code: $0.key.code, count: $0.value)
+            }
         }
-        LogLine.write(.info, text)
+        return record
+    }
+
+    private var commonRefusal: Refusal? {
+        guard !uses.isEmpty, uses.keys.allSatisfy({ $0.code != nil }) else { return nil }
+        // Of several the most frequent; the items say the rest.
+        return uses.max { ($0.value, RequestRecord.order($0.key)) < ($1.value, RequestRecord.order($1.key)) }?.key.code
+            .map { Refusal($0) }
     }
 
     private static func order(_ use: Use) -> String {

@@ -19,8 +19,9 @@ package final class Service: RequestHandler {
     let access: AccessLedger
     let fence = AnswerFence()
     let requests = RequestCounts()
+    /// Records what is done; nil where nothing is served to anybody else.
+    package let audit: AuditRecorder?
     private let figuresBox = Mutex<(any ServerFigures)?>(nil)
-    private let recordsKeyUse: Atomic<Bool>
 
     /// The daemon's version.
     package static let version = "0.1.0"
@@ -28,7 +29,7 @@ package final class Service: RequestHandler {
     /// Sets the service up without touching the token.
     ///
     /// - Parameters:
-    ///   - records: whether requests that change nothing are recorded, as far as the log level lets them.
+    ///   - records: whether an audit log is kept.
     ///   - time: where dates come from; a test's clock stands still until it is moved.
     ///   - probe: as for `TokenService`.
     ///   - whenStuck: likewise.
@@ -54,7 +55,17 @@ package final class Service: RequestHandler {
         let ledger = AccessLedger(store: store, authoriser: authoriser, log: log)
         access = ledger
         token.accessLedger.withLock { $0 = ledger }
-        recordsKeyUse = Atomic(records && configuration.log.level <= .info)
+        audit =
+            records
+            ? AuditRecorder(
+                configuration: configuration, store: store, token: token, accounts: authoriser.accounts, time: time, log: log)
+            : nil
+    }
+
+    /// Ends the audit log, with a seal if the token is there, and gives the token back. No request may be inside.
+    package func stop() {
+        audit?.stop()
+        token.stop()
     }
 
     /// The figures of the server, for the status reply; known once it runs.
@@ -65,15 +76,12 @@ package final class Service: RequestHandler {
 
     /// Takes up what a reload may change.
     package func reload(_ configuration: Configuration) {
-        recordsKeyUse.store(configuration.log.level <= .info, ordering: .relaxed)
+        audit?.reload(configuration)
     }
 
     /// Waits until no answer can leave any more that rests on what was there before the last change. Every change of keys, policies and
     /// grants is acknowledged after this.
     func settle() { fence.settle() }
-
-    /// Whether requests that change nothing leave their line in the log.
-    var isRecording: Bool { recordsKeyUse.load(ordering: .relaxed) }
 
     package func makeWorker(entersToken: Bool) -> any RequestWorker {
         ServiceWorker(service: self)
@@ -92,22 +100,9 @@ package final class Service: RequestHandler {
             let reason = "\(figures.stuck) of \(figures.workers) workers are stuck in the token's module"
             status.reason = isAll ? reason + "; the daemon restarts itself when that goes on" : reason
         }
+        if let audit { status = audit.status(status) }
         // The limit counts scalars, of which one character can hold many.
         let reason = status.reason.unicodeScalars.prefix(Limits.maximumMessage)
         return HealthReply(state: status.state, reason: String(String.UnicodeScalarView(reason)))
-    }
-}
-
-extension Configuration.LogLevel: Comparable {
-    package static func < (left: Self, right: Self) -> Bool { left.order < right.order }
-
-    private var order: Int {
-        switch self {
-        case .debug: 0
-        case .info: 1
-        case .notice: 2
-        case .warning: 3
-        case .error: 4
-        }
     }
 }

@@ -17,6 +17,7 @@ extension ServiceWorker {
                 let item = request.items[index]
                 do throws(Refusal) {
                     let context = context(item.context, body)
+                    record.note(context: context)
                     try requireContext(context, .wrap, key, of: call.caller)
                     try seal(item.input, context, key, session, body, &writer)
                     record.note(key: key.id, version: key.current.number)
@@ -40,6 +41,7 @@ extension ServiceWorker {
                 var use: (KeyID, UInt32)?
                 do throws(Refusal) {
                     let context = context(item.context, body)
+                    record.note(context: context)
                     let target = try locate(item, context, .unwrap, .unwrap, expected, snapshot, call)
                     use = (target.key.id, target.envelope.version)
                     let isStale = target.envelope.version < target.key.current.number
@@ -81,6 +83,7 @@ extension ServiceWorker {
                 var use: (KeyID, UInt32)?
                 do throws(Refusal) {
                     let context = context(item.context, body)
+                    record.note(context: context)
                     let target = try locate(item, context, .rewrap, .rewrap, expected, snapshot, call)
                     use = (target.key.id, target.envelope.version)
                     try renew(target, item, context, session, body) { fresh in

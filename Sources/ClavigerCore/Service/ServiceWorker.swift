@@ -25,9 +25,10 @@ final class ServiceWorker: RequestWorker {
     ) -> Int {
         let outer = (view, uses)
         defer { (view, uses) = outer }
+        let trace = service.audit?.trace(request)
         var round = 1
         while true {
-            let (record, outcome, call) = attempt(request, frame: frame, reply: reply, scheduling: scheduling)
+            let (record, outcome, call) = attempt(request, trace, frame: frame, reply: reply, scheduling: scheduling)
             switch outcome {
             case .success(let length):
                 if request.opcode.entry.retry != .always { service.settle() }
@@ -39,27 +40,38 @@ final class ServiceWorker: RequestWorker {
                     continue
                 }
                 if round == ServiceWorker.rounds, isOvertaken(call) {
-                    return refuse(Refusal(.busy, "keys or grants change too fast", retryAfter: 100), record, call)
+                    return refuse(Refusal(.busy, "keys or grants change too fast", retryAfter: 100), record, trace, call)
+                }
+                // Recorded before the answer can leave; an answer that cannot be recorded is not given.
+                if let refusal = keep(record, nil, trace) {
+                    service.requests.count(request.opcode, refusal.code)
+                    return call.answer.refuse(refusal)
                 }
                 service.requests.count(request.opcode, nil)
-                keep(record, nil)
                 return length
             case .failure(let refusal):
                 gate.close()
-                return refuse(refusal, record, call)
+                return refuse(refusal, record, trace, call)
             }
         }
     }
 
-    private func refuse(_ refusal: Refusal, _ record: RequestRecord, _ call: Call) -> Int {
-        service.requests.count(call.request.opcode, refusal.code)
-        // In an outage the first speaks for all: nobody's key was looked at.
-        if !record.uses.isEmpty || !TurnedAway.merges(refusal.code)
-            || service.token.turnedAway.note(refusal.code, now: Clock.monotonic())
-        {
-            keep(record, refusal)
+    private func refuse(_ refusal: Refusal, _ record: RequestRecord, _ trace: RequestTrace?, _ call: Call) -> Int {
+        // In an outage the log has a line now and then for all: nobody's key was looked at.
+        if record.uses.isEmpty, TurnedAway.merges(refusal.code) {
+            _ = service.token.turnedAway.note(refusal.code, now: Clock.monotonic())
         }
-        return call.answer.refuse(refusal)
+        let answer = keep(record, refusal, trace) ?? refusal
+        service.requests.count(call.request.opcode, answer.code)
+        return call.answer.refuse(answer)
+    }
+
+    /// Records the request, where a log is kept.
+    ///
+    /// - Returns: the refusal to answer with instead, where there is no recording it.
+    private func keep(_ record: RequestRecord, _ refusal: Refusal?, _ trace: RequestTrace?) -> Refusal? {
+        guard let audit = service.audit, let trace else { return nil }
+        return audit.keep(record, refusal, trace)
     }
 
     func delivered() { gate.open() }
@@ -68,10 +80,10 @@ final class ServiceWorker: RequestWorker {
     private static let rounds = 4
 
     private func attempt(
-        _ request: IncomingRequest, frame: UnsafeRawBufferPointer, reply: UnsafeMutableRawBufferPointer,
+        _ request: IncomingRequest, _ trace: RequestTrace?, frame: UnsafeRawBufferPointer, reply: UnsafeMutableRawBufferPointer,
         scheduling: any RequestScheduling
     ) -> (RequestRecord, Result<Int, Refusal>, Call) {
-        var record = RequestRecord(request)
+        var record = RequestRecord(request, contexts: service.audit?.contexts ?? .none)
         let view = service.authoriser.view(of: request.caller)
         self.view = view
         uses = []
@@ -81,7 +93,9 @@ final class ServiceWorker: RequestWorker {
         do throws(Refusal) {
             // Authorise: nothing of the body is even looked at before.
             try admit(request.opcode, view)
-            let length = try perform(call, &record)
+            if let refusal = service.audit?.refusal(for: request.opcode) { throw refusal }
+            guard let trace else { return (record, .success(try perform(call, &record)), call) }
+            let length = try trace.during { () throws(Refusal) in try perform(call, &record) }
             return (record, .success(length), call)
         } catch {
             return (record, .failure(error), call)
@@ -103,23 +117,6 @@ final class ServiceWorker: RequestWorker {
             }
         }
         guard view.allows(permission) else { throw Refusal(.denied) }
-    }
-
-    /// Records the request, before its answer can leave.
-    private func keep(_ record: RequestRecord, _ refusal: Refusal?) {
-        switch record.request.opcode {
-        case .ping, .health, .status, .whoami, .metrics:
-            if refusal != nil { record.write(outcome: refusal) }
-        case .wrap, .unwrap, .rewrap, .tokenStatus, .keyList, .keyShow, .keyVersions, .keyCount, .keyCensus, .ringList,
-            .registrationList, .importTokenList, .policyShow, .settingsShow, .approvalList, .accessList, .accessRoles,
-            .accessExplain:
-            if service.isRecording { record.write(outcome: refusal) }
-        case .unlock, .keyCreate, .keyRotate, .keyUpdate, .keyDisable, .keyEnable, .keyDelete, .keyRestore, .keyPurge, .keyMove,
-            .versionRetire, .versionDestroy, .aliasCreate, .aliasDelete, .ringCreate, .ringDelete, .registrationSet,
-            .registrationRelease, .importTokenCreate, .importTokenTake, .importTokenDelete, .policySet, .settingsSet,
-            .approvalRequest, .approvalApprove, .approvalCancel, .keyRead, .accessGrant, .accessRevoke, .roleCreate, .roleDelete:
-            record.write(outcome: refusal)
-        }
     }
 
     private func perform(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
@@ -171,6 +168,10 @@ final class ServiceWorker: RequestWorker {
         case .approvalList: return try listApprovals(call, &record)
         case .approvalApprove: return try approve(call, &record)
         case .approvalCancel: return try cancelApproval(call, &record)
+        case .auditStatus: return try call.reply(toEmpty: auditStatus())
+        case .auditKey: return try call.reply(toEmpty: auditKey())
+        case .auditHead: return try call.reply(toEmpty: auditHead())
+        case .auditRotate: return try call.reply(toEmpty: auditRotate())
         case .accessGrant: return try grantAccess(call, &record)
         case .accessRevoke: return try revokeAccess(call, &record)
         case .accessList: return try listAccess(call)

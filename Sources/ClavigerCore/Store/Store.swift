@@ -9,6 +9,10 @@ import Synchronization
 package final class Store: Sendable {
     // SQLiteConnection is not Sendable; it never leaves the lock.
     private let connection: Mutex<SQLiteConnection>
+    /// Where the audit log stands on the disk, once somebody keeps one.
+    let auditPosition = Mutex<(@Sendable () -> AuditPosition)?>(nil)
+    /// Whether records may wait for the log. Set after each is durable, so that a look at the table is worth its cost.
+    let hasOutbox = Atomic(true)
     /// The database file.
     package let path: String
 
@@ -79,7 +83,16 @@ package final class Store: Sendable {
     func change<R: Sendable>(
         _ note: ChangeNote?, _ body: (SQLiteConnection) throws(StoreError) -> R
     ) throws(StoreError) -> R {
-        try transaction(body)
+        let result = try transaction { connection throws(StoreError) in
+            let result = try body(connection)
+            if let note { try leave(note, connection) }
+            return result
+        }
+        if note != nil {
+            hasOutbox.store(true, ordering: .releasing)
+            RequestTrace.current?.changes += 1
+        }
+        return result
     }
 
     /// Runs `body` in a transaction, alone.

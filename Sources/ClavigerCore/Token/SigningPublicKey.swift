@@ -98,14 +98,19 @@ package struct SigningPublicKey: Sendable, Equatable {
         guard let length = lengths.first(where: { encoded.count == ($0 + 2) / 3 * 4 }) else { return nil }
         var decoded = [UInt8](repeating: 0, count: encoded.count / 4 * 3)
         guard EVP_DecodeBlock(&decoded, encoded, Int32(encoded.count)) == Int32(decoded.count) else { return nil }
-        if length == pointLength {
-            guard decoded.starts(with: SigningPublicKey.pointPrefix) else { return nil }
-            self.init(point: Array(decoded[SigningPublicKey.pointPrefix.count..<length]))
+        self.init(der: Array(decoded.prefix(length)))
+    }
+
+    /// The key of a SubjectPublicKeyInfo; nil when it is one of another kind, or none.
+    package init?(der: [UInt8]) {
+        let modulusEnd = SigningPublicKey.modulusPrefix.count + SigningPublicKey.modulusLength
+        if der.starts(with: SigningPublicKey.pointPrefix) {
+            self.init(point: Array(der.dropFirst(SigningPublicKey.pointPrefix.count)))
         } else {
-            guard decoded.starts(with: SigningPublicKey.modulusPrefix),
-                decoded[modulusEnd..<length].elementsEqual(SigningPublicKey.exponent)
+            guard der.count == modulusEnd + SigningPublicKey.exponent.count, der.starts(with: SigningPublicKey.modulusPrefix),
+                der[modulusEnd...].elementsEqual(SigningPublicKey.exponent)
             else { return nil }
-            self.init(modulus: Array(decoded[SigningPublicKey.modulusPrefix.count..<modulusEnd]))
+            self.init(modulus: Array(der[SigningPublicKey.modulusPrefix.count..<modulusEnd]))
         }
     }
 

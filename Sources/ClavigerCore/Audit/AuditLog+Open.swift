@@ -1,0 +1,195 @@
+import CLinux
+import ClavigerWire
+import Glibc
+import Logging
+import SecureMemory
+
+// Taking up a log: at the start of the daemon, and after it could not be written. Nothing in it is deleted; what a crash left
+// unfinished at its very end is set aside and said.
+extension AuditLog {
+    /// Opens the log.
+    ///
+    /// A log that cannot be opened now is tried again by `tend`.
+    ///
+    /// - Parameters:
+    ///   - ids: ids of records that may be in the log already, behind record `after`.
+    /// - Returns: those that are.
+    package func open(lookingFor ids: Set<String> = [], after: UInt64 = 0) -> Set<String> {
+        let found = monitor.locked {
+            do throws(AuditFailure) {
+                return try reopen(ids: ids, after: after)
+            } catch {
+                fail(error)
+                return []
+            }
+        }
+        return found
+    }
+
+    /// Tries to end a failure.
+    func recover() {
+        monitor.locked {
+            guard state.failure != nil else { return }
+            state.recoveryTried = Clock.monotonic()
+            do throws(AuditFailure) {
+                _ = try reopen(ids: [], after: 0)
+                surroundings.log.notice("the audit log is written again")
+            } catch {
+                // The reason may be another by now.
+                state.failure = error
+            }
+        }
+    }
+
+    /// Under the monitor.
+    private func reopen(ids: Set<String>, after: UInt64) throws(AuditFailure) -> Set<String> {
+        while state.isFlushing { monitor.wait() }
+        if state.file >= 0 { close(state.file) }
+        state.file = -1
+        let isFirst = state.segment == nil
+        let interruption = isFirst ? nil : state.failure
+        if isFirst { state.sealTried = Clock.monotonic() }
+        do throws(FileError) {
+            try Files.makeDirectory(settings.directory)
+            try keepReserve()
+            let segments = try AuditSegment.list(settings.directory)
+            let known = state.synced
+            let scan = try AuditScan(segments, known: known, ids: ids, after: after)
+            var notes: [AuditRecord] = []
+            if let problem = scan.problem {
+                try goOnAfterGap(problem, scan, segments, known)
+                notes.append(.system(.logGap, time: now, reason: problem))
+            } else {
+                try goOn(scan, known, &notes)
+            }
+            if let interruption {
+                let seconds = (Clock.monotonic() - state.failedSince) / 1_000_000_000
+                notes.append(
+                    .system(.logResumed, time: now, reason: interruption.reason, [.init("seconds", "\(seconds)")]))
+            }
+            try write(notes)
+            succeed()
+            return scan.found
+        } catch {
+            throw AuditFailure("\(error)")
+        }
+    }
+
+    private var now: UInt64 { surroundings.time.now() }
+
+    private func goOn(
+        _ scan: AuditScan, _ known: AuditPosition, _ notes: inout [AuditRecord]
+    ) throws(FileError) {
+        let last = scan.last ?? known
+        (state.last, state.written, state.synced) = (last, last, last)
+        guard let segment = scan.segment else { return try create() }
+        if scan.end.rest > 0 {
+            let aside = "\(segment.path).torn-\(scan.end.offset)"
+            try setAside(segment.path, from: scan.end.offset, to: aside)
+            notes.append(
+                .system(
+                    .logRepaired, time: now, reason: "the last line was cut off by a crash and has been set aside",
+                    [.init("bytes", "\(scan.end.rest)"), .init("file", aside)]))
+            surroundings.log.warning(
+                "the last line of the audit log was cut off by a crash; it has been set aside",
+                metadata: ["bytes": "\(scan.end.rest)", "file": "\(aside)"])
+        }
+        try take(segment, O_WRONLY | O_APPEND)
+        state.size = scan.end.offset
+        state.began = scan.began ?? now
+    }
+
+    private func goOnAfterGap(
+        _ problem: String, _ scan: AuditScan, _ segments: [AuditSegment], _ known: AuditPosition
+    ) throws(FileError) {
+        surroundings.log.error("the audit log is not as it was left", metadata: ["problem": "\(problem)"])
+        state.warning = problem
+        let highest = max(scan.highest, known.sequence, segments.last?.first ?? 0)
+        let hash = known.sequence > 0 ? known.hash : scan.last?.hash ?? known.hash
+        let last = AuditPosition(sequence: highest, hash: hash)
+        (state.last, state.written, state.synced) = (last, last, last)
+        try create()
+    }
+
+    /// Begins a new segment with the next record. Under the monitor.
+    func create() throws(FileError) {
+        let segment = AuditSegment(directory: settings.directory, first: state.last.sequence + 1)
+        try take(segment, O_WRONLY | O_APPEND | O_CREAT | O_EXCL)
+        state.size = 0
+        state.began = now
+        try Files.syncDirectory(settings.directory)
+    }
+
+    private func take(_ segment: AuditSegment, _ flags: Int32) throws(FileError) {
+        let file = Glibc.open(segment.path, flags | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard file >= 0 else { throw FileError("open", segment.path, errno) }
+        var status = stat()
+        guard fstat(file, &status) == 0 else {
+            let code = errno
+            close(file)
+            throw FileError("examine", segment.path, code)
+        }
+        if state.file >= 0 { close(state.file) }
+        state.file = file
+        state.segment = segment
+        state.identity = (status.st_dev, status.st_ino)
+    }
+
+    private func write(_ records: [AuditRecord]) throws(FileError) {
+        let path = state.segment?.path ?? settings.directory
+        for record in records { state.last = AuditLine.append(record.body(instance), after: state.last, to: &state.pending) }
+        let lines = state.pending
+        state.pending.removeAll(keepingCapacity: true)
+        var code = AuditLog.write(lines, to: state.file)
+        if code == 0, fdatasync(state.file) != 0 { code = errno }
+        guard code == 0 else {
+            ftruncate(state.file, off_t(state.size))
+            state.last = state.written
+            throw FileError("write", path, code)
+        }
+        state.size += lines.count
+        (state.written, state.synced) = (state.last, state.last)
+    }
+
+    /// Keeps room on the disk for the record that says that the log stopped.
+    private func keepReserve() throws(FileError) {
+        let file = Glibc.open(reservePath, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard file >= 0 else { throw FileError("create", reservePath, errno) }
+        defer { close(file) }
+        guard linux_fallocate(file, 0, AuditLog.reserveBytes) == 0 else {
+            let code = errno
+            // File systems without fallocate cannot promise room.
+            guard code == EOPNOTSUPP else { throw FileError("keep room in", reservePath, code) }
+            return
+        }
+    }
+
+    /// Moves the end of a file to another.
+    private func setAside(_ path: String, from offset: Int, to aside: String) throws(FileError) {
+        let file = Glibc.open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else { throw FileError("open", path, errno) }
+        defer { close(file) }
+        try AuditLog.copy(file, from: offset, to: aside)
+        guard ftruncate(file, off_t(offset)) == 0, fsync(file) == 0 else { throw FileError("cut", path, errno) }
+    }
+
+    /// Copies an open file from `offset` to its end into a new file, durably.
+    static func copy(_ file: Int32, from offset: Int, to path: String) throws(FileError) {
+        let target = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard target >= 0 else { throw FileError("create", path, errno) }
+        defer { close(target) }
+        var block = [UInt8](repeating: 0, count: 1 << 20)
+        var place = offset
+        while true {
+            let count = pread(file, &block, block.count, off_t(place))
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw FileError("read", path, errno) }
+            if count == 0 { break }
+            let code = write(Array(block[..<count]), to: target)
+            guard code == 0 else { throw FileError("write", path, code) }
+            place += count
+        }
+        guard fsync(target) == 0 else { throw FileError("sync", path, errno) }
+        try Files.syncDirectory(Files.parent(of: path))
+    }
+}

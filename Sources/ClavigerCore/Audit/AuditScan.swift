@@ -1,0 +1,76 @@
+import SecureMemory
+
+/// What the daemon finds in its log before it goes on writing: the newest part, from a place that it knows on.
+struct AuditScan {
+    /// The newest record of an unbroken chain; nil when there is none.
+    private(set) var last: AuditPosition?
+    /// The newest segment, and where its last whole record ends.
+    private(set) var segment: AuditSegment?
+    private(set) var end = AuditLines.End(offset: 0, rest: 0)
+    /// When the newest segment's first record was made.
+    private(set) var began: UInt64?
+    /// The greatest number that stands anywhere.
+    private(set) var highest: UInt64 = 0
+    /// What is wrong with the chain, or with the place that was known.
+    private(set) var problem: String?
+    /// Those of the ids looked for that were found.
+    private(set) var found: Set<String> = []
+
+    /// Reads the segments that hold what follows `known` and record `after`.
+    ///
+    /// - Parameters:
+    ///   - known: a place that the log must contain.
+    ///   - ids: ids of records that are looked for behind `after`.
+    init(_ segments: [AuditSegment], known: AuditPosition, ids: Set<String>, after: UInt64) throws(FileError) {
+        let start = ids.isEmpty ? known.sequence : min(known.sequence, after)
+        let first = segments.lastIndex { $0.first <= max(1, start) } ?? 0
+        var isKnownSeen = known.sequence == 0
+        for segment in segments[min(first, segments.count)...] {
+            self.segment = segment
+            began = nil
+            highest = max(highest, segment.first - 1)
+            end = try AuditLines.read(segment.path, failed: { $0 }) { (line, offset) throws(FileError) in
+                guard problem == nil else { return }
+                guard let parts = AuditLine.parts(line) else {
+                    problem = "\(segment.name) holds what is no record at byte \(offset)"
+                    return
+                }
+                if let last, parts.sequence != last.sequence + 1 || parts.previous != last.hash {
+                    problem = "record \(parts.sequence) in \(segment.name) does not continue record \(last.sequence)"
+                    highest = max(highest, parts.sequence)
+                    return
+                }
+                if last == nil {
+                    let isBeginning = known.sequence == 0 && parts.sequence == 1
+                    if parts.sequence == known.sequence + 1 || isBeginning {
+                        guard parts.previous == known.hash else {
+                            problem = "record \(parts.sequence) does not continue record \(known.sequence)"
+                            return
+                        }
+                        isKnownSeen = true
+                    }
+                }
+                let position = AuditPosition(sequence: parts.sequence, hash: SHA256.digest(line))
+                if position.sequence == known.sequence {
+                    guard position == known else {
+                        problem = "record \(known.sequence) is another than the one that was written"
+                        return
+                    }
+                    isKnownSeen = true
+                }
+                if began == nil { began = AuditScan.time(line) }
+                if !ids.isEmpty, let id = AuditLine.id(parts, line), ids.contains(id) { found.insert(id) }
+                last = position
+                highest = max(highest, position.sequence)
+            }
+        }
+        guard problem == nil, !isKnownSeen else { return }
+        let there = last.map { "record \($0.sequence) is the newest" } ?? "there are no records"
+        problem = "the log went to record \(known.sequence), but \(there)"
+    }
+
+    private static func time(_ line: UnsafeRawBufferPointer) -> UInt64? {
+        guard let value = try? JSONValue(Array(line)) else { return nil }
+        return value["eventTime"]?.text.flatMap(AuditTime.milliseconds)
+    }
+}

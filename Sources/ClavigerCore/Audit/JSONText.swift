@@ -1,0 +1,135 @@
+/// Writes one JSON object as bytes, field by field in the caller's order, without spaces: the canonical form of the audit log.
+///
+/// Strings are UTF-8; only `"`, `\` and the control characters are escaped (RFC 8259 section 7), the latter as `\u00xx`. One
+/// sequence of calls gives one sequence of bytes.
+struct JSONText {
+    private(set) var bytes: [UInt8] = []
+    private var needsComma = false
+
+    init(reserving count: Int = 0) { bytes.reserveCapacity(count) }
+
+    /// Begins an object: the value of a field, or an element of an array.
+    mutating func open(_ name: StaticString? = nil) {
+        begin(name)
+        bytes.append(UInt8(ascii: "{"))
+        needsComma = false
+    }
+
+    /// Ends an object.
+    mutating func close() {
+        bytes.append(UInt8(ascii: "}"))
+        needsComma = true
+    }
+
+    /// Begins an array.
+    mutating func openArray(_ name: StaticString? = nil) {
+        begin(name)
+        bytes.append(UInt8(ascii: "["))
+        needsComma = false
+    }
+
+    /// Ends an array.
+    mutating func closeArray() {
+        bytes.append(UInt8(ascii: "]"))
+        needsComma = true
+    }
+
+    /// A text.
+    mutating func text(_ name: StaticString, _ value: String) {
+        begin(name)
+        quote(value)
+    }
+
+    /// A text as an element of an array.
+    mutating func text(_ value: String) {
+        begin(nil)
+        quote(value)
+    }
+
+    /// A text whose field's name is not fixed.
+    mutating func text(named name: String, _ value: String?) {
+        if needsComma { bytes.append(UInt8(ascii: ",")) }
+        needsComma = true
+        quote(name)
+        bytes.append(UInt8(ascii: ":"))
+        if let value { quote(value) } else { bytes += "null".utf8 }
+    }
+
+    /// A number.
+    mutating func number(_ name: StaticString, _ value: some BinaryInteger) {
+        begin(name)
+        JSONText.append(value, to: &bytes)
+    }
+
+    /// A truth.
+    mutating func flag(_ name: StaticString, _ value: Bool) {
+        begin(name)
+        bytes += (value ? "true" : "false").utf8
+    }
+
+    /// Bytes in hexadecimal.
+    mutating func hex(_ name: StaticString, _ value: some Sequence<UInt8>) {
+        begin(name)
+        quoteHex(value)
+    }
+
+    /// Bytes in hexadecimal as an element of an array.
+    mutating func hex(_ value: some Sequence<UInt8>) {
+        begin(nil)
+        quoteHex(value)
+    }
+
+    private mutating func quoteHex(_ value: some Sequence<UInt8>) {
+        bytes.append(UInt8(ascii: "\""))
+        JSONText.appendHex(value, to: &bytes)
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    private mutating func begin(_ name: StaticString?) {
+        if needsComma { bytes.append(UInt8(ascii: ",")) }
+        needsComma = true
+        guard let name else { return }
+        bytes.append(UInt8(ascii: "\""))
+        name.withUTF8Buffer { bytes.append(contentsOf: $0) }
+        bytes.append(UInt8(ascii: "\""))
+        bytes.append(UInt8(ascii: ":"))
+    }
+
+    private mutating func quote(_ text: String) {
+        bytes.append(UInt8(ascii: "\""))
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+                bytes.append(UInt8(ascii: "\\"))
+                bytes.append(byte)
+            case 0..<0x20, 0x7f:
+                bytes += "\\u00".utf8
+                JSONText.appendHex(CollectionOfOne(byte), to: &bytes)
+            case _: bytes.append(byte)
+            }
+        }
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    private static let digits = Array("0123456789abcdef".utf8)
+
+    /// Appends bytes in lower-case hexadecimal.
+    static func appendHex(_ value: some Sequence<UInt8>, to bytes: inout [UInt8]) {
+        for byte in value {
+            bytes.append(digits[Int(byte >> 4)])
+            bytes.append(digits[Int(byte & 15)])
+        }
+    }
+
+    /// Appends a number in decimal.
+    static func append(_ value: some BinaryInteger, to bytes: inout [UInt8]) {
+        if value < 0 { bytes.append(UInt8(ascii: "-")) }
+        var rest = value.magnitude
+        let start = bytes.count
+        repeat {
+            bytes.append(UInt8(ascii: "0") + UInt8(rest % 10))
+            rest /= 10
+        } while rest > 0
+        bytes[start...].reverse()
+    }
+}

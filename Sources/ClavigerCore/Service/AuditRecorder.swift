@@ -1,0 +1,291 @@
+import ClavigerWire
+import Glibc
+import Logging
+import Synchronization
+
+/// Records what the service does: requests by their reply, changes through the outbox, and what the daemon meets by itself.
+package final class AuditRecorder: Sendable {
+    package let log: AuditLog
+    /// Sends records to another place as well; nil when none is configured.
+    package let collector: AuditCollector?
+    private let store: Store
+    private let token: TokenService
+    private let accounts: AccountCache
+    private let time: TimeSource
+    private let logger: Logger
+    private let settings: Mutex<Configuration.Audit>
+    private let denials = DenialMerger()
+    // Records that are in the log and not yet taken out of the outbox.
+    private let appended = Mutex<Set<OperationID>>([])
+    private let seen = Mutex<Seen>(Seen())
+    private let nonce = String(UInt32.random(in: .min ... .max), radix: 16)
+    private let counter = Atomic<UInt64>(0)
+
+    // What was last recorded of the token.
+    private struct Seen {
+        var serves = false
+        var generation: UInt64 = 0
+        var reason = ""
+        var hasKeyFile = false
+    }
+
+    init(
+        configuration: Configuration, store: Store, token: TokenService, accounts: AccountCache, time: TimeSource,
+        log logger: Logger
+    ) {
+        let audit = configuration.audit
+        let directory = audit.directory ?? configuration.stateDirectory + "/audit"
+        var settings = AuditLog.Settings(directory: directory)
+        settings.segmentBytes = audit.segmentMebibytes << 20
+        settings.segmentAge = UInt64(audit.segmentHours) * 3_600_000
+        settings.checkpointRecords = UInt64(audit.checkpointRecords)
+        settings.checkpointInterval = UInt64(audit.checkpointSeconds) * 1_000_000_000
+        var surroundings = AuditLog.Surroundings(log: logger) { digest throws(SigningFailure) in try token.sign(digest) }
+        surroundings.time = time
+        surroundings.anchor = { position in
+            do throws(StoreError) { try store.setAnchor(position) } catch {
+                logger.warning("the audit log is not anchored in the database", metadata: ["error": "\(error)"])
+            }
+        }
+        let anchor = try? store.anchor()
+        log = AuditLog(settings: settings, instance: token.instance.id, anchor: anchor, surroundings: surroundings)
+        collector = audit.collector.map { AuditCollector(path: $0, directory: directory) }
+        self.settings = Mutex(audit)
+        self.store = store
+        self.token = token
+        self.accounts = accounts
+        self.time = time
+        self.logger = logger
+        let auditLog = log
+        store.auditPosition.withLock { $0 = { auditLog.position } }
+    }
+
+    /// Opens the log, puts into it what a crash left in the outbox, and records the start. Call it once the token has been held or
+    /// found away, and before the first request.
+    package func start() {
+        let waiting = (try? store.outbox()) ?? []
+        let ids = Dictionary(waiting.map { ("\($0.id)", $0.id) }) { first, _ in first }
+        let found = log.open(lookingFor: Set(ids.keys), after: waiting.map(\.after).min() ?? 0)
+        appended.withLock { $0 = Set(found.compactMap { ids[$0] }) }
+        system(.start, data: [.init("version", Service.version), .init("pid", "\(getpid())")])
+        tick()
+    }
+
+    /// Records the end, seals the log and anchors it. The token must still be held.
+    func stop() {
+        tick()
+        for record in denials.all() { append(record) }
+        system(.stop)
+        _ = try? log.seal()
+    }
+
+    /// Takes up what a reload may change.
+    func reload(_ configuration: Configuration) { settings.withLock { $0.context = configuration.audit.context } }
+
+    /// How contexts are recorded.
+    var contexts: AuditContexts.Form { settings.withLock { $0.context } }
+
+    /// How records of key use are kept.
+    var durability: Configuration.Audit.Durability { settings.withLock { $0.durability } }
+
+    /// The state of the daemon, whose token is in this state: without a log no key is used.
+    func status(_ token: TokenService.Status) -> TokenService.Status {
+        guard token.state.serves else { return token }
+        if let failure = log.failure {
+            return TokenService.Status(
+                state: .needsOperator, reason: "the audit log cannot be written, so keys are not used: \(failure)")
+        }
+        let concern: String?
+        if durability == .off {
+            concern = "the use of keys is not recorded: audit.durability is \"off\""
+        } else {
+            concern = log.condition.warning.map { "the audit log was not as it was left: \($0)" }
+        }
+        guard let concern else { return token }
+        let reason = token.reason.isEmpty ? concern : "\(token.reason); \(concern)"
+        return TokenService.Status(state: .degraded, reason: reason)
+    }
+
+    // MARK: requests
+
+    /// What a request's records have in common.
+    func trace(_ request: IncomingRequest) -> RequestTrace {
+        let number = counter.add(1, ordering: .relaxed).newValue
+        let caller = request.caller
+        return RequestTrace(
+            correlation: "\(nonce)-\(number)", request: request.header.requestID,
+            initiator: AuditRecord.Initiator(caller: caller, name: accounts.user(caller.uid)))
+    }
+
+    /// Opcodes beside those that only look which work while nothing can be recorded: what takes away must not wait for a disk. Their
+    /// records wait in the outbox.
+    private static let unstoppable: Set<String> = ["key-disable", "access-revoke"]
+
+    /// Why a request is refused although the caller may make it: nothing leaves without its record.
+    func refusal(for opcode: Opcode) -> Refusal? {
+        guard let failure = log.failure else { return nil }
+        switch opcode.entry.permission {
+        case .observe, .readToken, .readAudit, .unlock: return nil
+        case .wrap, .unwrap, .rewrap, .readKeys, .readSecrets, .createKeys, .updateKeys, .rotateKeys, .disableKeys, .deleteKeys,
+            .restoreKeys, .purgeKeys, .moveKeys, .registerResources, .readRings, .createRings, .deleteRings, .readPolicies,
+            .managePolicies, .requestApproval, .approve, .readAccess, .manageAccess:
+            guard !AuditRecorder.unstoppable.contains(opcode.entry.name) else { return nil }
+            logger.debug("refused for want of a record", metadata: ["reason": "\(failure)"])
+            return Refusal(.auditUnavailable, retryAfter: 1_000)
+        }
+    }
+
+    /// Records a request, before its answer can leave.
+    ///
+    /// - Returns: the refusal to answer with instead, where there is no recording it.
+    func keep(_ request: RequestRecord, _ refusal: Refusal?, _ trace: RequestTrace) -> Refusal? {
+        let entry = request.request.opcode.entry
+        if refusal == nil, entry.permission == .observe { return nil }
+        // The change's own record, which is durable already, says it all.
+        if refusal == nil, trace.changes > 0 {
+            drain()
+            return nil
+        }
+        let durability = durability
+        guard durability != .off || entry.isManagement else { return nil }
+        let record = request.record(outcome: refusal, time: time.now(), trace: trace)
+        if let refusal, request.isBare, !isAdmitted(record, refusal) { return nil }
+        do throws(AuditFailure) {
+            try log.append(record.body(token.instance.id), flushed: durability == .fsync || entry.isManagement)
+            return nil
+        } catch {
+            return keepAside(record, entry, refusal)
+        }
+    }
+
+    private func isAdmitted(_ record: AuditRecord, _ refusal: Refusal) -> Bool {
+        guard let caller = record.initiator?.caller else { return true }
+        let kind = DenialMerger.Kind(
+            event: record.event, code: refusal.code, uid: caller.uid, gid: caller.gid, unit: caller.unit)
+        return denials.admit(record, kind, now: Clock.monotonic())
+    }
+
+    // The log has failed just now, or this is one of the few requests that go on without it.
+    private func keepAside(_ record: AuditRecord, _ entry: OpcodeEntry, _ refusal: Refusal?) -> Refusal? {
+        // What was refused gives nothing away.
+        guard refusal == nil else { return nil }
+        guard entry.isManagement else { return Refusal(.auditUnavailable, retryAfter: 1_000) }
+        do throws(StoreError) {
+            try store.leave(record)
+            return nil
+        } catch {
+            logger.error("a request cannot be recorded", metadata: ["event": "\(record.event)", "error": "\(error)"])
+            switch entry.permission {
+            case .observe, .readToken, .readAudit, .unlock: return nil
+            case .wrap, .unwrap, .rewrap, .readKeys, .readSecrets, .createKeys, .updateKeys, .rotateKeys, .disableKeys,
+                .deleteKeys, .restoreKeys, .purgeKeys, .moveKeys, .registerResources, .readRings, .createRings, .deleteRings,
+                .readPolicies, .managePolicies, .requestApproval, .approve, .readAccess, .manageAccess:
+                return Refusal(.auditUnavailable, retryAfter: 1_000)
+            }
+        }
+    }
+
+    // MARK: the outbox
+
+    /// How many records of changes are not in the log yet.
+    var waiting: UInt32 {
+        guard store.hasOutbox.load(ordering: .acquiring), let rows = try? store.outbox() else { return 0 }
+        let known = appended.withLock { $0 }
+        return UInt32(clamping: rows.count { !known.contains($0.id) })
+    }
+
+    /// Moves what waits in the outbox to the log, durably. What cannot be moved now waits on.
+    func drain() {
+        guard store.hasOutbox.load(ordering: .acquiring), log.failure == nil else { return }
+        appended.withLock { appended in
+            do throws(StoreError) {
+                // Before the look: what is left behind it sets the flag again.
+                store.hasOutbox.store(false, ordering: .releasing)
+                let rows = try store.outbox()
+                var moved: [OperationID] = []
+                do throws(AuditFailure) {
+                    for row in rows where !appended.contains(row.id) {
+                        try log.append(row.body, flushed: false)
+                        moved.append(row.id)
+                    }
+                    try log.flush()
+                    appended.formUnion(moved)
+                } catch {
+                    // How far it came is found out when the log is written again: the next start looks for each.
+                    store.hasOutbox.store(true, ordering: .releasing)
+                }
+            } catch {
+                store.hasOutbox.store(true, ordering: .releasing)
+                logger.error("the audit outbox cannot be read", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    private func forget() {
+        appended.withLock { appended in
+            guard !appended.isEmpty else { return }
+            do throws(StoreError) {
+                try store.forget(Array(appended))
+                appended = []
+            } catch {
+                logger.warning("the audit outbox cannot be emptied", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    // MARK: what the daemon meets by itself
+
+    /// Records something that no caller asked for.
+    package func system(_ event: AuditEvent.System, reason: String? = nil, data: [AuditRecord.Field] = []) {
+        append(.system(event, time: time.now(), reason: reason, data))
+    }
+
+    private func append(_ record: AuditRecord) {
+        do throws(AuditFailure) {
+            try log.append(record.body(token.instance.id), flushed: true)
+        } catch {
+            do throws(StoreError) { try store.leave(record) } catch {
+                logger.error("an event cannot be recorded", metadata: ["event": "\(record.event)", "error": "\(error)"])
+            }
+        }
+    }
+
+    /// What is done now and then: by the thread that tends the log.
+    package func tick() {
+        watchToken()
+        drain()
+        forget()
+        guard log.failure == nil else { return }
+        for record in denials.due(now: Clock.monotonic()) { append(record) }
+    }
+
+    private func watchToken() {
+        let status = token.currentStatus
+        let generation = token.snapshots.current.generation
+        let event: (AuditEvent.System, String)? = seen.withLock { seen in
+            defer { (seen.serves, seen.generation, seen.reason) = (status.state.serves, generation, status.reason) }
+            if status.state.serves, !seen.serves || seen.generation != generation { return (.tokenReady, status.reason) }
+            if !status.state.serves, seen.serves { return (.tokenLost, "\(status.state.name): \(status.reason)") }
+            return nil
+        }
+        if let (event, reason) = event {
+            system(event, reason: reason.isEmpty ? nil : reason, data: [.init("generation", "\(generation)")])
+        }
+        if status.state.serves { keepKeyFile() }
+    }
+
+    /// The public key's name in the log's directory: a convenience; who trusts nobody compares it with a copy kept elsewhere.
+    package static let keyFileName = "key.pem"
+
+    private func keepKeyFile() {
+        guard let key = token.signingPublicKey, !seen.withLock({ $0.hasKeyFile }) else { return }
+        let path = log.settings.directory + "/" + AuditRecorder.keyFileName
+        let text = Array(key.pem.utf8)
+        do throws(FileError) {
+            if (try? Files.read(path)) != text { try Files.replace(path, with: text.span.bytes, mode: 0o644) }
+            seen.withLock { $0.hasKeyFile = true }
+        } catch {
+            logger.warning("the audit log's public key is not beside it", metadata: ["error": "\(error)"])
+        }
+    }
+}

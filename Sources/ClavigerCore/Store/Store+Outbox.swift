@@ -1,0 +1,96 @@
+import ClavigerWire
+import SecureMemory
+import Synchronization
+
+/// A record that waits for its place in the audit log.
+package struct OutboxRow: Sendable, Equatable {
+    package var id: OperationID
+    /// The log's newest record when this one was made.
+    package var after: UInt64
+    /// The record's fields, as `AuditLog.append` takes them.
+    package var body: [UInt8]
+}
+
+// The outbox: records of changes, durable with the change itself. Whoever keeps the log moves them there.
+extension Store {
+    /// Writes the record of a change, in the change's transaction, and anchors the log.
+    func leave(_ note: ChangeNote, _ connection: SQLiteConnection) throws(StoreError) {
+        try leave(AuditRecord(note, time: Clock.date(), trace: RequestTrace.current), connection)
+    }
+
+    /// Writes a record of something that is no change, for a time when the log takes none.
+    func leave(_ record: AuditRecord) throws(StoreError) {
+        _ = try transaction { connection throws(StoreError) in try leave(record, connection) }
+        hasOutbox.store(true, ordering: .releasing)
+    }
+
+    private func leave(_ record: AuditRecord, _ connection: SQLiteConnection) throws(StoreError) {
+        var record = record
+        let id: OperationID = RandomSource.identifier()
+        record.id = id
+        var instance = InstanceID(high: 0, low: 0)
+        try connection.run("SELECT id FROM instance") { row throws(StoreError) in instance = try row.identifier(0) }
+        var after: UInt64
+        if let place = auditPosition.withLock({ $0 }) {
+            let position = place()
+            try setAnchor(position, connection)
+            after = position.sequence
+        } else {
+            after = try anchor(connection)?.sequence ?? 0
+        }
+        try connection.run(
+            "INSERT INTO audit_outbox (id, after, body) VALUES (?, ?, ?)",
+            [.blob(id.bytes), .integer(Int64(bitPattern: after)), .blob(record.body(instance))])
+    }
+
+    /// The records that wait, in the order in which they were left.
+    package func outbox() throws(StoreError) -> [OutboxRow] {
+        try withConnection { connection throws(StoreError) in
+            var rows: [OutboxRow] = []
+            try connection.run("SELECT id, after, body FROM audit_outbox ORDER BY number") { row throws(StoreError) in
+                rows.append(
+                    OutboxRow(id: try row.identifier(0), after: UInt64(bitPattern: row.integer(1)), body: row.blob(2)))
+            }
+            return rows
+        }
+    }
+
+    /// Forgets records that are in the log.
+    package func forget(_ ids: [OperationID]) throws(StoreError) {
+        _ = try transaction { connection throws(StoreError) in
+            for id in ids { try connection.run("DELETE FROM audit_outbox WHERE id = ?", [.blob(id.bytes)]) }
+            return 0
+        }
+    }
+
+    /// A record that the audit log must hold; nil before there was any.
+    package func anchor() throws(StoreError) -> AuditPosition? {
+        try withConnection { connection throws(StoreError) in try anchor(connection) }
+    }
+
+    /// Notes a record that is in the log and on the disk.
+    package func setAnchor(_ position: AuditPosition) throws(StoreError) {
+        _ = try transaction { connection throws(StoreError) in
+            try setAnchor(position, connection)
+            return 0
+        }
+    }
+
+    private func anchor(_ connection: SQLiteConnection) throws(StoreError) -> AuditPosition? {
+        var found: AuditPosition?
+        try connection.run("SELECT sequence, hash FROM audit_anchor") { row throws(StoreError) in
+            found = AuditPosition(sequence: UInt64(bitPattern: row.integer(0)), hash: row.blob(1))
+        }
+        return found
+    }
+
+    private func setAnchor(_ position: AuditPosition, _ connection: SQLiteConnection) throws(StoreError) {
+        // The log only grows; an older place must not stand in for a newer one.
+        try connection.run(
+            """
+            INSERT INTO audit_anchor (one, sequence, hash) VALUES (1, ?, ?)
+            ON CONFLICT (one) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash
+            WHERE excluded.sequence > sequence
+            """, [.integer(Int64(bitPattern: position.sequence)), .blob(position.hash)])
+    }
+}

@@ -1,0 +1,228 @@
+import ClavigerWire
+import Glibc
+import Support
+import Synchronization
+import Testing
+
+@testable import ClavigerCore
+
+@Suite struct AuditLogTests {
+    @Test func recordsOfManyThreadsMakeOneChain() throws {
+        let log = try TestLog()
+        let audit = log.log
+        let workers = (0..<8).map { worker in
+            Worker {
+                for index in 0..<50 {
+                    var record = AuditRecord(event: "unwrap", time: 1)
+                    record.target.key = KeyID(high: UInt64(worker), low: UInt64(index))
+                    let place = try? audit.append(record.body(TestLog.instance), flushed: index % 2 == 0)
+                    #expect(place != nil)
+                }
+            }
+        }
+        for worker in workers { worker.join() }
+        try audit.flush()
+        #expect(try log.verify().records == 400)
+        #expect(audit.position.sequence == 400)
+        // One flush serves many.
+        #expect(audit.condition.flushes <= 201)
+    }
+
+    @Test func aLogGoesOnWhereItEnded() throws {
+        let log = try TestLog()
+        try log.append(3, flushed: true)
+        try log.reopen()
+        try log.append(2, flushed: true)
+        #expect(try log.verify().records == 5)
+        #expect(try log.segments.count == 1)
+    }
+
+    @Test func aTornLastLineIsSetAsideAndTold() throws {
+        let log = try TestLog()
+        try log.append(3, flushed: true)
+        let segment = try log.segments[0]
+        let whole = try log.read(segment.path)
+        for torn in [Array("{\"seq\":4,\"prev\":\"00".utf8), [0, 0, 0, 0], [UInt8(ascii: "{")]] {
+            try log.reopen { try log.overwrite(segment.path, log.read(segment.path) + torn) }
+            #expect(log.log.failure == nil)
+        }
+        let report = try log.verify()
+        #expect(report.records == 6 && report.incidents.map(\.event) == ["log-repaired", "log-repaired", "log-repaired"])
+        #expect(try log.read(segment.path + ".torn-\(whole.count)") == Array("{\"seq\":4,\"prev\":\"00".utf8))
+    }
+
+    @Test func aCutWhileStoppedIsFoundByTheAnchor() throws {
+        let log = try TestLog()
+        try log.append(5, flushed: true)
+        try log.log.seal()
+        try log.append(5, flushed: true)
+        try log.log.seal()
+        let segment = try log.segments[0]
+        try log.reopen { try log.edit(segment) { $0.removeLast(4) } }
+        #expect(log.log.failure == nil)
+        #expect(log.log.condition.warning == "the log went to record 12, but record 8 is the newest")
+        try log.append(1)
+        // Numbers never come twice, and the verifier sees the hole.
+        #expect(try log.segments.map(\.first) == [1, 13])
+        #expect(log.finding() == "record 13 follows record 8: records 9 to 12 are missing")
+        // Said once: the next start goes on.
+        try log.log.seal()
+        try log.reopen()
+        #expect(log.log.condition.warning == nil)
+    }
+
+    @Test func aDeletedLogIsFoundByTheAnchor() throws {
+        let log = try TestLog()
+        try log.append(5, flushed: true)
+        try log.log.seal()
+        let segment = try log.segments[0]
+        try log.reopen { unlink(segment.path) }
+        #expect(log.log.condition.warning == "the log went to record 6, but there are no records")
+        #expect(try log.lines().count == 1)
+        #expect(try log.segments.map(\.first) == [7])
+    }
+
+    @Test func anotherLogInItsPlaceIsFound() throws {
+        let log = try TestLog()
+        try log.append(5, flushed: true)
+        try log.log.seal()
+        let segment = try log.segments[0]
+        try log.reopen { try log.edit(segment) { $0[5] = $0[5].replacing("checkpoint", with: "checkpuint") } }
+        #expect(log.log.condition.warning == "record 6 is another than the one that was written")
+    }
+
+    @Test func aRemovedFileIsPutBack() throws {
+        let log = try TestLog()
+        try log.append(5, flushed: true)
+        let segment = try log.segments[0]
+        let before = try log.read(segment.path)
+        unlink(segment.path)
+        try log.append(1)
+        log.log.look()
+        #expect(log.log.failure == nil)
+        try log.append(1, flushed: true)
+        #expect(try log.read(segment.path).starts(with: before))
+        let report = try log.verify()
+        #expect(report.records == 8 && report.incidents.map(\.event) == ["log-restored"])
+    }
+
+    @Test func aReplacedFileIsPutBackAndTheOtherKept() throws {
+        let log = try TestLog()
+        try log.append(5, flushed: true)
+        let segment = try log.segments[0]
+        let foreign = segment.path + ".x"
+        try log.overwrite(foreign, [1, 2, 3])
+        rename(foreign, segment.path)
+        log.log.look()
+        try log.append(1, flushed: true)
+        #expect(try log.verify().records == 7)
+        let aside = try Files.list(log.path).filter { $0.contains(".foreign-") }
+        #expect(aside.count == 1)
+        #expect(try Files.read(log.path + "/" + aside[0]) == [1, 2, 3])
+    }
+
+    @Test func aRemovedDirectoryIsPutBack() throws {
+        let log = try TestLog()
+        try log.append(5, flushed: true)
+        for name in try Files.list(log.path) { unlink(log.path + "/" + name) }
+        rmdir(log.path)
+        log.log.look()
+        try log.append(1, flushed: true)
+        #expect(try log.verify().records == 7)
+    }
+
+    @Test(arguments: [false, true])
+    func aFileThatOthersWriteToIsLeft(isCut: Bool) throws {
+        let log = try TestLog()
+        try log.append(5, flushed: true)
+        let segment = try log.segments[0]
+        if isCut {
+            truncate(segment.path, 700)
+        } else {
+            let file = open(segment.path, O_WRONLY | O_APPEND)
+            write(file, "foreign\n", 8)
+            close(file)
+        }
+        log.log.look()
+        #expect(log.log.failure == nil)
+        try log.append(1, flushed: true)
+        #expect(try log.segments.map(\.first) == [1, 6])
+        #expect(log.finding() != nil)
+        #expect(log.log.condition.warning != nil)
+    }
+
+    /// The file system takes nothing more: everything is refused at once, and goes on by itself when there is room.
+    @Test func aFullFileSystemStopsTheLogAndRoomStartsIt() async {
+        await #expect(processExitsWith: .success) {
+            let log = try TestLog()
+            try log.append(5, flushed: true)
+            // Files of this process cannot grow any more.
+            signal(SIGXFSZ, SIG_IGN)
+            var limit = rlimit()
+            getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
+            let before = limit.rlim_cur
+            limit.rlim_cur = rlim_t(try log.read(log.segments[0].path).count + 300)
+            setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
+            #expect(throws: AuditFailure.self) { try log.append(3, flushed: true) }
+            let failure = try #require(log.log.failure)
+            #expect(failure.reason.hasSuffix("File too large"))
+            #expect(throws: failure) { try log.append(1) }
+            log.log.look()
+            #expect(log.log.failure != nil)
+            limit.rlim_cur = before
+            setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
+            log.log.look()
+            #expect(log.log.failure == nil)
+            try log.append(2, flushed: true)
+            #expect(try log.lines().contains { $0.contains("log-resumed") })
+            #expect(try log.verify().records == 8)
+        }
+    }
+
+    @Test func segmentsFollowBySizeAndAge() throws {
+        let log = try TestLog { $0.segmentBytes = 1_500 }
+        try log.append(4)
+        log.log.look()
+        #expect(try log.segments.count == 2)
+        try log.append(4)
+        log.log.look()
+        #expect(try log.segments.count == 3)
+        log.log.look()
+        #expect(try log.segments.count == 3)
+        let report = try log.verify()
+        #expect(report.checkpoints == 2 && report.first == 1)
+    }
+
+    @Test func checkpointsComeByNumberAndWaitForTheToken() throws {
+        let log = try TestLog { $0.checkpointRecords = 10 }
+        log.log.look()
+        let first = try log.lines().count { $0.contains("\"checkpoint\"") }
+        try log.append(10)
+        log.signer.isAway.store(true, ordering: .relaxed)
+        log.log.look()
+        #expect(log.log.condition.sealFailure == "the token cannot sign now: away")
+        #expect(try log.lines().count { $0.contains("\"checkpoint\"") } == first)
+        log.signer.isAway.store(false, ordering: .relaxed)
+        try log.log.seal()
+        #expect(log.log.condition.sealFailure == nil)
+        #expect(try log.verify().unsealed == 1)
+        // Nothing new: no further checkpoint.
+        let count = try log.lines().count
+        log.log.look()
+        #expect(try log.lines().count == count)
+    }
+
+    @Test func recordsOfTheOutboxAreFoundAgain() throws {
+        let log = try TestLog()
+        try log.append(2)
+        let ids = (1...3).map { OperationID(high: 5, low: $0) }
+        for id in ids.prefix(2) {
+            var record = AuditRecord(event: "key-create", time: 5)
+            record.id = id
+            try log.log.append(record.body(TestLog.instance), flushed: true)
+        }
+        let fresh = AuditLog(
+            settings: log.log.settings, instance: TestLog.instance, anchor: nil, surroundings: log.log.surroundings)
+        #expect(fresh.open(lookingFor: Set(ids.map { "\($0)" }), after: 2) == Set(ids.prefix(2).map { "\($0)" }))
+    }
+}
