@@ -54,6 +54,9 @@ extension AsyncClient {
         _ = try await message(Requests.deleteRole(name), as: EmptyMessage.self)
     }
 
+    /// Has the daemon believe its database as it is, though it was changed by somebody else or put back.
+    public func acceptRollback() async throws(ClientError) -> HealthReply { try await message(Requests.plain(.acceptRollback)) }
+
     /// Why a subject may or may not do something, and what would change it.
     ///
     /// - Parameters:

@@ -52,6 +52,9 @@ extension Client {
         _ = try message(Requests.deleteRole(name), as: EmptyMessage.self)
     }
 
+    /// Has the daemon believe its database as it is, though it was changed by somebody else or put back.
+    public func acceptRollback() throws(ClientError) -> HealthReply { try message(Requests.plain(.acceptRollback)) }
+
     /// Why a subject may or may not do something, and what would change it.
     ///
     /// - Parameters:

@@ -47,11 +47,19 @@ final class Acceptor: Sendable {
                 return stop.wait(timeout: ServerLimits.acceptPause)
             }
         }
-        guard hasRoom(for: descriptor) else { return refuse(descriptor) }
+        guard hasRoom(for: descriptor) else { return refuse(descriptor, Acceptor.full) }
         do throws(PeerIdentityError) {
             let caller = try identify(descriptor)
+            guard caller.pidfdVerified || !core.settings.requiresPidfd.load(ordering: .relaxed) else {
+                return refuse(descriptor, Refusal(.identityUnproven))
+            }
+            guard let account = core.callers.enter(caller, ownUser: geteuid(), core.settings) else {
+                return refuse(descriptor, Acceptor.full)
+            }
             core.table.insert { token in
-                Connection(core: core, descriptor: descriptor, caller: caller, token: token)
+                Connection(
+                    core: core, descriptor: descriptor, caller: caller, account: account, isAdmin: listener.isAdmin,
+                    token: token)
             }.open()
         } catch {
             core.logger.warning("connection closed: its peer cannot be identified", metadata: ["reason": "\(error)"])
@@ -64,14 +72,14 @@ final class Acceptor: Sendable {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return false }
         return UInt64(descriptor) + UInt64(ServerLimits.descriptorReserve) < limit.rlim_cur
-            && core.counters.connections < core.settings.maximumConnections.load(ordering: .relaxed)
     }
 
-    private func refuse(_ descriptor: Int32) {
-        let refusal = FrameWriter.refusal(
-            Refusal(.busy, "the daemon has too many connections", retryAfter: ServerLimits.busyRetry), opcode: 0, requestID: 0)
+    private static let full = Refusal(.busy, "the daemon has too many connections", retryAfter: ServerLimits.busyRetry)
+
+    private func refuse(_ descriptor: Int32, _ refusal: Refusal) {
+        let frame = FrameWriter.refusal(refusal, opcode: 0, requestID: 0)
         // Best effort: an empty socket takes so few bytes.
-        refusal.withUnsafeBytes { _ = send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)) }
+        frame.withUnsafeBytes { _ = send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)) }
         close(descriptor)
     }
 }

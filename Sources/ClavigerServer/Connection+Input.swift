@@ -160,9 +160,16 @@ extension Connection {
         if state.inFlight.contains(header.requestID) {
             refusal = Refusal(.duplicateRequestID)
         } else if let opcode = Opcode(rawValue: header.opcode) {
+            let now = MonotonicClock.now()
+            if let over = account.enter(core.settings, isShared: core.callers.isShared, now: now) {
+                wipe(buffer, 0, length)
+                core.counters.requestCount.add(1, ordering: .relaxed)
+                emit(&state, FrameWriter.refusal(over, opcode: header.opcode, requestID: header.requestID))
+                return nil
+            }
             let entry = InFlight(
                 connection: self, header: header, opcode: opcode,
-                deadline: core.settings.deadline(header.detail, from: MonotonicClock.now()),
+                deadline: core.settings.deadline(header.detail, from: now),
                 expectedReply: RequestShape.expectedReply(frame, opcode: opcode, caller: caller))
             state.inFlight.append(header.requestID)
             state.expected += entry.expectedReply

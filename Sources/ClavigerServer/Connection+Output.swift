@@ -17,6 +17,7 @@ extension Connection {
             emit(&state, answer)
             settle(&state)
         }
+        account.leave()
         core.counters.inFlightCount.subtract(1, ordering: .relaxed)
     }
 

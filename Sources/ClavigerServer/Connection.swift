@@ -43,16 +43,22 @@ struct ConnectionState: ~Copyable, Sendable {
 final class Connection: Sendable {
     let core: ServerCore
     let caller: Caller
+    /// What the caller takes of the server, this connection included.
+    let account: CallerAccount
+    /// Whether it came in by the socket for management.
+    let isAdmin: Bool
     let token: UInt64
     let descriptor: Int32
     let state: Mutex<ConnectionState>
     private let dropped = Atomic(false)
 
-    /// Takes over `descriptor`, a connected non-blocking socket.
-    init(core: ServerCore, descriptor: Int32, caller: Caller, token: UInt64) {
+    /// Takes over `descriptor`, a connected non-blocking socket, and the place that it has in `account`.
+    init(core: ServerCore, descriptor: Int32, caller: Caller, account: CallerAccount, isAdmin: Bool, token: UInt64) {
         self.core = core
         self.descriptor = descriptor
         self.caller = caller
+        self.account = account
+        self.isAdmin = isAdmin
         self.token = token
         state = Mutex(ConnectionState(core.pool))
         if core.counters.connectionCount.add(1, ordering: .sequentiallyConsistent).oldValue == 0 { core.watch.signal() }
@@ -60,6 +66,7 @@ final class Connection: Sendable {
 
     deinit {
         close(descriptor)
+        core.callers.leave(account)
         core.counters.connectionCount.subtract(1, ordering: .sequentiallyConsistent)
     }
 
@@ -87,6 +94,24 @@ final class Connection: Sendable {
         }
     }
 
+    /// Does what `event` asks for but for reading: what there is to read waits for its caller's turn.
+    ///
+    /// - Returns: whether something waits now.
+    func note(_ event: PollEvent) -> Bool {
+        state.withLock { state in
+            state.armed = nil
+            if event.isHungUp { drop(&state, "the peer is gone") }
+            if event.isWritable { drain(&state) }
+            let waits = event.isReadable && wantsInput(state) && !state.isReady
+            if waits {
+                state.isReady = true
+                core.ready.push(token, of: account)
+            }
+            settle(&state)
+            return waits
+        }
+    }
+
     /// Takes the next frame that was sent ahead.
     func takeReady(into buffer: UnsafeMutableRawBufferPointer, pocket: inout ChunkChain) -> TakenRequest? {
         state.withLock { state in
@@ -111,7 +136,7 @@ final class Connection: Sendable {
             guard state.isStarved, !isDropped else { return }
             state.isStarved = false
             state.isReady = true
-            core.ready.push(token)
+            core.ready.push(token, of: account)
         }
         core.wakeOne()
     }
@@ -183,7 +208,7 @@ final class Connection: Sendable {
         let wantsInput = wantsInput(state)
         if wantsInput, !state.isReady, !state.stash.isEmpty, holdsFrame(state) {
             state.isReady = true
-            core.ready.push(token)
+            core.ready.push(token, of: account)
             core.wakeOne()
         }
         // The time that a peer takes for a frame does not count while its own replies keep it from being read. It does while the pool has

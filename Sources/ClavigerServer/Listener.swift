@@ -6,8 +6,12 @@ import Glibc
 package final class Listener: Sendable {
     /// The mode of the socket: owner and group may connect.
     package static let mode: mode_t = 0o660
+    /// The mode of a socket that only the owner and root may connect to.
+    package static let ownerMode: mode_t = 0o600
 
     let descriptor: Int32
+    /// Whether management requests come in here.
+    package let isAdmin: Bool
     private let bound: Bound?
 
     /// The file that was made, so that no other's is unlinked at the end.
@@ -18,8 +22,9 @@ package final class Listener: Sendable {
     }
 
     /// Takes over a listening descriptor, and leaves its file to who made it.
-    package init(adopting descriptor: Int32) {
+    package init(adopting descriptor: Int32, isAdmin: Bool = false) {
         self.descriptor = descriptor
+        self.isAdmin = isAdmin
         bound = nil
         Listener.setNonBlocking(descriptor)
     }
@@ -29,14 +34,23 @@ package final class Listener: Sendable {
         try self.init(path: socket.path, group: socket.group, backlog: socket.backlog)
     }
 
-    /// Binds `path` with ``mode`` and, when given, the group. Nobody can connect before both are set.
-    package init(path: String, group: Configuration.GroupName?, backlog: Int) throws(ListenerError) {
+    /// Binds the socket for management; nil when none is configured. Only its owner and root may connect, or a group if one is named.
+    package static func admin(_ socket: Configuration.Socket) throws(ListenerError) -> Listener? {
+        guard let path = socket.adminPath else { return nil }
+        return try Listener(path: path, group: socket.adminGroup, backlog: socket.backlog, isAdmin: true)
+    }
+
+    /// Binds `path` with ``mode`` and, when given, the group; for management with 0600 when no group is given. Nobody can connect before
+    /// both are set.
+    package init(path: String, group: Configuration.GroupName?, backlog: Int, isAdmin: Bool = false) throws(ListenerError) {
+        self.isAdmin = isAdmin
         let groupID = try group.map { name throws(ListenerError) in try Listener.number(of: name) }
         try Listener.clear(path)
         let descriptor = linux_unix_stream_socket()
         guard descriptor >= 0 else { throw .system(call: "socket", path: path, code: errno) }
         do throws(ListenerError) {
-            bound = try Listener.bind(descriptor, path, groupID, backlog)
+            bound = try Listener.bind(
+                descriptor, path, groupID, backlog, mode: isAdmin && group == nil ? Listener.ownerMode : Listener.mode)
         } catch {
             Glibc.close(descriptor)
             throw error
@@ -56,7 +70,7 @@ package final class Listener: Sendable {
     }
 
     private static func bind(
-        _ descriptor: Int32, _ path: String, _ group: gid_t?, _ backlog: Int
+        _ descriptor: Int32, _ path: String, _ group: gid_t?, _ backlog: Int, mode: mode_t
     ) throws(ListenerError) -> Bound {
         // bind(2) makes the file with the mode of the socket's own inode, so there is no moment at which others could open it; the
         // umask belongs to the whole process and is left alone.

@@ -1,16 +1,17 @@
 import Synchronization
 
-/// Connections whose next frame is in memory already, by token; the kernel has nothing to report about them.
+/// Connections that have a frame to take, by token: in memory already, when the kernel has nothing to report about them, or in the socket
+/// when callers take turns.
 final class ReadyQueue: Sendable {
-    private let tokens = Mutex(FIFO<UInt64>())
+    private let tokens = Mutex(FairQueue<UInt64>())
     private let count = Atomic(0)
 
     /// Sequentially consistent, so that a worker that goes idle and one that pushes cannot both miss the other.
     var isEmpty: Bool { count.load(ordering: .sequentiallyConsistent) == 0 }
 
-    func push(_ token: UInt64) {
+    func push(_ token: UInt64, of caller: CallerAccount) {
         tokens.withLock { tokens in
-            tokens.push(token)
+            tokens.push(token, of: caller)
             count.store(tokens.count, ordering: .sequentiallyConsistent)
         }
     }

@@ -24,24 +24,25 @@ final class QueuedRequest: Sendable {
     }
 }
 
-/// The bounded queue of requests that the reserved worker read while all others were busy.
+/// The bounded queue of requests that the reserved worker read while all others were busy. Callers take turns in it.
 final class RequestQueue: Sendable {
-    private let items = Mutex(FIFO<QueuedRequest>())
+    private let items = Mutex(FairQueue<QueuedRequest>())
     private let counters: ServerCounters
 
     init(counters: ServerCounters) { self.counters = counters }
 
-    /// False when `limit` requests wait already.
-    func push(_ request: QueuedRequest, limit: Int) -> Bool {
+    /// False when `limit` requests wait already, or `share` of this caller.
+    func push(_ request: QueuedRequest, limit: Int, share: Int) -> Bool {
         items.withLock { items in
-            guard items.count < limit else { return false }
-            items.push(request)
+            let account = request.entry.connection.account
+            guard items.count < limit, items.count(of: account) < share else { return false }
+            items.push(request, of: account)
             counters.queuedCount.store(items.count, ordering: .sequentiallyConsistent)
             return true
         }
     }
 
-    /// The request that waits longest.
+    /// The longest waiting request of the caller whose turn it is.
     func pop() -> QueuedRequest? { take { $0.pop() } }
 
     /// The longest waiting request that may be let in between the items of another.
@@ -56,7 +57,7 @@ final class RequestQueue: Sendable {
     /// Sequentially consistent, so that a worker that goes idle and one that pushes cannot both miss the other.
     var isEmpty: Bool { counters.queuedCount.load(ordering: .sequentiallyConsistent) == 0 }
 
-    private func take(_ body: (inout FIFO<QueuedRequest>) -> QueuedRequest?) -> QueuedRequest? {
+    private func take(_ body: (inout FairQueue<QueuedRequest>) -> QueuedRequest?) -> QueuedRequest? {
         items.withLock { items in
             let item = body(&items)
             counters.queuedCount.store(items.count, ordering: .sequentiallyConsistent)

@@ -60,7 +60,9 @@ struct ReservedWorker {
         if chain.reserve(taken.length, for: .input) {
             chain.append(frame)
             let request = QueuedRequest(entry: entry, isGuest: RequestShape.isGuest(frame, opcode: entry.opcode), frame: chain)
-            isQueued = core.queue.push(request, limit: core.settings.queue.load(ordering: .relaxed))
+            isQueued = core.queue.push(
+                request, limit: core.settings.queue.load(ordering: .relaxed),
+                share: core.settings.queueShare(isShared: core.callers.isShared))
         }
         worker.arena.request.wipe(taken.length)
         if isQueued {

@@ -10,6 +10,7 @@ final class ServerCore: Sendable {
     let poller: Poller
     let pool: LockedPool
     let table = ConnectionTable()
+    let callers = CallerTable()
     let ready = ReadyQueue()
     let queue: RequestQueue
     let settings: ServerSettings

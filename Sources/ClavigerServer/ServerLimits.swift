@@ -42,6 +42,8 @@ package enum ServerLimits {
     static let reservedWait: Int32 = 20
     /// The watchdog's longest sleep in milliseconds while there are connections: how late a deadline may be noticed.
     static let watchdogTick: UInt64 = 50
+    /// Connections asked of the kernel in a row before one of them is served: enough that all callers of a busy daemon are among them.
+    static let gathered = 64
     /// Ready connections served in a row before the kernel is asked for others.
     static let readyInRow = 16
 

@@ -30,11 +30,12 @@ final class Worker {
     func run() {
         while !core.isEnding.load(ordering: .relaxed), !post.isReplaced.load(ordering: .relaxed) {
             core.resumeStarved()
+            if core.callers.isShared { gather() }
             // Requests that the reserved worker read have waited longest.
             if let request = core.queue.pop() {
                 core.turnover.add(1, ordering: .relaxed)
                 serve(request)
-            } else if readyInRow < ServerLimits.readyInRow, let taken = nextReady() {
+            } else if readyInRow < ServerLimits.readyInRow || core.callers.isShared, let taken = nextReady() {
                 serve(taken)
             } else if let event = nextEvent() {
                 handle(event)
@@ -68,7 +69,23 @@ final class Worker {
         switch event.token {
         case ServerCore.wakeToken: core.takeWake()
         case ServerCore.endToken: break
+        case let token where core.callers.isShared: _ = core.table.find(token)?.note(event)
         default: serve(take(event))
+        }
+    }
+
+    /// Asks the kernel for all connections that have something, so that callers can take turns: in the kernel's own order one who has
+    /// many connections would be served many times before another.
+    private func gather() {
+        for _ in 0..<ServerLimits.gathered {
+            guard let event = core.poller.wait(timeout: 0) else { return }
+            switch event.token {
+            case ServerCore.wakeToken: core.takeWake()
+            case ServerCore.endToken: return
+            default:
+                // This worker takes the first itself; others may take the rest.
+                if core.table.find(event.token)?.note(event) == true { core.wakeOne() }
+            }
         }
     }
 
@@ -110,7 +127,8 @@ final class Worker {
             return
         }
         let request = IncomingRequest(
-            header: entry.header, opcode: entry.opcode, caller: entry.connection.caller, deadline: entry.deadline)
+            header: entry.header, opcode: entry.opcode, caller: entry.connection.caller, deadline: entry.deadline,
+            isAdmin: entry.connection.isAdmin)
         let length = service.handle(request, frame: frame, reply: buffer.prefix(room), scheduling: scheduling)
         done()
         let isWhole = length >= Limits.headerLength && length <= room

@@ -28,6 +28,12 @@ extension OpcodeEntry {
         name: "role-delete", summary: "Removes a role that no grant names.", permission: .manageAccess, retry: .never,
         isManagement: true, usesToken: true, recorded: ["name"], request: Schema.roleDeleteRequest, reply: [])
 
+    static let acceptRollback = OpcodeEntry(
+        name: "accept-rollback",
+        summary: "Has the daemon believe a database that was changed or put back; for user 0 and the daemon's own alone.",
+        permission: .unlock, retry: .never, isManagement: true, usesToken: true, recorded: ["doubt"], request: [],
+        reply: Schema.unlockReply)
+
     static let accessExplain = OpcodeEntry(
         name: "access-explain", summary: "Says why somebody may or may not do something, and what would change it.",
         permission: .readAccess, retry: .always, isManagement: true, usesToken: true,

@@ -144,6 +144,7 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
     case roleCreate = 0x0164
     case roleDelete = 0x0165
     case accessExplain = 0x0166
+    case acceptRollback = 0x0167
     case auditStatus = 0x0180
     case auditKey = 0x0181
     case auditHead = 0x0182
@@ -263,6 +264,7 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
         case .roleCreate: .roleCreate
         case .roleDelete: .roleDelete
         case .accessExplain: .accessExplain
+        case .acceptRollback: .acceptRollback
         case .auditStatus: .auditStatus
         case .auditKey: .auditKey
         case .auditHead: .auditHead

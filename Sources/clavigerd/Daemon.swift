@@ -13,6 +13,8 @@ final class Daemon {
     private static let restartStatus: Int32 = 70
     /// Microseconds between two looks whether the first attempt to take hold of the token is over: short beside the attempt.
     private static let startPause: UInt32 = 500
+    /// FileDescriptorName= of a socket unit for management.
+    private static let adminSocketName = "claviger-admin"
     /// How often the state is told to the service manager when it has changed.
     private static let statusInterval = Duration.seconds(1)
 
@@ -54,6 +56,9 @@ final class Daemon {
         }
         if let group = configuration.socket.group, GroupLookup.number(group) == nil {
             throw Failure(reason: "socket.group: there is no such group")
+        }
+        if let group = configuration.socket.adminGroup, GroupLookup.number(group) == nil {
+            throw Failure(reason: "socket.admin-group: there is no such group")
         }
         let probe = ModuleProbe(program: "/proc/self/exe", arguments: ["clavigerd", "--probe-module", "--config", path])
         let service = try explain { () throws(TokenService.SetUpError) in
@@ -167,8 +172,16 @@ final class Daemon {
     }
 
     private func makeListeners(_ manager: ServiceManager) throws(Failure) -> [Listener] {
-        if !manager.sockets.isEmpty { return manager.sockets.map { Listener(adopting: $0.descriptor) } }
-        return [try explain { () throws(ListenerError) in try Listener(configuration.socket) }]
+        var listeners = manager.sockets.map { Listener(adopting: $0.descriptor, isAdmin: $0.name == Daemon.adminSocketName) }
+        if !manager.sockets.contains(where: { $0.name != Daemon.adminSocketName }) {
+            listeners.append(try explain { () throws(ListenerError) in try Listener(configuration.socket) })
+        }
+        if !listeners.contains(where: \.isAdmin),
+            let admin = try explain({ () throws(ListenerError) in try Listener.admin(configuration.socket) })
+        {
+            listeners.append(admin)
+        }
+        return listeners
     }
 
     private func tell(_ manager: ServiceManager, _ state: ServiceState) {

@@ -80,7 +80,10 @@ enum Launch {
 
     private static func check(_ configuration: Configuration, _ path: String) -> Int32 {
         var problems: [String] = []
-        for (key, group) in [("socket.group", configuration.socket.group), ("unlock.group", configuration.unlock.group)] {
+        for (key, group) in [
+            ("socket.group", configuration.socket.group), ("socket.admin-group", configuration.socket.adminGroup),
+            ("unlock.group", configuration.unlock.group),
+        ] {
             if let group, GroupLookup.number(group) == nil { problems.append("\(key): there is no such group") }
         }
         if let problem = TokenService.problem(with: configuration) { problems.append(problem) }

@@ -18,7 +18,10 @@ import Testing
         ("quirks.key-wrap-limit", "256", false), ("quirks.holds-private-data", "false", false),
         ("quirks.is-security-boundary", "false", false), ("quirks.empty-so-pin", "true", false),
         ("socket.path", "\"/x\"", false), ("socket.group", "\"x\"", false), ("socket.backlog", "1", false),
-        ("socket.max-connections", "1", true), ("unlock.group", "\"x\"", false), ("workers.count", "1", false),
+        ("socket.max-connections", "1", true),
+        ("socket.require-pidfd", "true", true), ("socket.admin-path", "\"/y\"", false), ("socket.admin-group", "\"x\"", false),
+        ("quota.requests-per-second", "1", true), ("quota.burst", "1", true), ("quota.in-flight", "1", true),
+        ("quota.connections", "1", true), ("unlock.group", "\"x\"", false), ("workers.count", "1", false),
         ("workers.queue", "1", true), ("requests.default-deadline-ms", "1", true), ("requests.max-deadline-ms", "60001", true),
         ("requests.idle-frame-timeout-ms", "100", true), ("audit.directory", "\"/x\"", false),
         ("audit.durability", "\"buffered\"", false), ("audit.context", "\"clear\"", true),
@@ -30,7 +33,13 @@ import Testing
     @Test func everyKeyIsClassified() throws {
         #expect(Self.changes.map(\.key) == Configuration.keys)
         for change in Self.changes {
-            let path = change.key == "module.storage-format" ? "module.storage-path = \"/y\"\n" : ""
+            // Keys that mean nothing without another one.
+            let path =
+                switch change.key {
+                case "module.storage-format": "module.storage-path = \"/y\"\n"
+                case "socket.admin-group": "socket.admin-path = \"/y\"\n"
+                default: ""
+                }
             let old = try parsed(path + minimal)
             let new = try Configuration.parse(Array((path + file(change.key, change.value)).utf8), file: "c.toml") { _ in
                 ("p.toml", [])

@@ -31,7 +31,8 @@ import Testing
             difference.needsRestart == [
                 "profile", "module.path", "module.initialize-arguments", "module.environment", "module.storage-path",
                 "module.storage-format", "token.suite",
-                "token.pin-file", "socket.group", "unlock.group", "audit.directory", "audit.collector",
+                "token.pin-file", "socket.group", "socket.admin-path", "socket.admin-group", "unlock.group", "audit.directory",
+                "audit.collector",
             ])
     }
 
@@ -74,6 +75,8 @@ extension Configuration {
             "socket.max-connections": "1", "workers.queue": "1", "requests.default-deadline-ms": "1",
             "requests.max-deadline-ms": "60001", "requests.idle-frame-timeout-ms": "100", "log.level": "\"debug\"",
             "audit.context": "\"clear\"",
+            "socket.require-pidfd": "true", "quota.requests-per-second": "1", "quota.burst": "1", "quota.in-flight": "1",
+            "quota.connections": "1",
         ]
         return try parsed(values[key].map { file(key, $0) } ?? minimal)
     }

@@ -24,9 +24,14 @@ import Testing
     @Test func a3_a5b_everyAttributeOfEveryObject() async throws {
         let daemon = try Self.prepared()
         await #expect(processExitsWith: .success) { [directory = daemon.directory as String] in
-            let found = try TokenVisit.run(directory) { session in
-                try ObjectAttributes.readAll(&session)
+            let (found, memory) = try TokenVisit.run(directory) { session in
+                (
+                    try ObjectAttributes.readAll(&session),
+                    try session.findObjects(matching: [.objectClass(.data), .bool(.private, true)], limit: 10).count
+                )
             }
+            // Beside the keys one private data object, in which the token remembers the database's epoch.
+            #expect(memory == 1)
             // Four keys of the instance, one of them a pair, and three versions of root keys.
             #expect(found.count == 8)
             let roles = found.map(\.role).sorted()
@@ -95,6 +100,8 @@ enum TokenVisit {
             [directory = daemon.directory as String] in
             try TokenVisit.run(directory) { session in
                 for handle in try session.findObjects(matching: [.bool(.token, true)], limit: 100_000) {
+                    // The token's memory of the database's epoch is no key, and another one after each change.
+                    if try session.ulong(.objectClass, of: handle) == ObjectClass.data.rawValue { continue }
                     let id = try session.bytes(.id, of: handle)
                     let label = String(decoding: try session.bytes(.label, of: handle), as: UTF8.self)
                     let digits = id.map { String($0, radix: 16) }.joined(separator: ".")
@@ -155,6 +162,7 @@ struct ObjectAttributes {
         var all: [ObjectAttributes] = []
         for handle in try session.findObjects(matching: [.bool(.token, true)], limit: 1_000) {
             let objectClass = ObjectClass(rawValue: try session.ulong(.objectClass, of: handle))
+            if objectClass == .data { continue }
             let label = String(decoding: try session.bytes(.label, of: handle), as: UTF8.self)
             var object = ObjectAttributes(
                 label: label, id: try session.bytes(.id, of: handle), objectClass: objectClass, values: [:])

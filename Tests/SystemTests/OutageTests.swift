@@ -268,7 +268,8 @@ import Testing
     @Test func c18_fewSessionsAreShared() throws {
         var settings = DaemonHarness.Settings()
         settings.tables = ["[workers]", "count = 3"]
-        let faulty = try Faulty(settings, "sessions 3")
+        // One holds the login, one signs.
+        let faulty = try Faulty(settings, "sessions 4")
         let seen = Observations()
         let (socket, envelope) = (faulty.daemon.socket, faulty.envelope)
         let load = Threads(6) { _ in

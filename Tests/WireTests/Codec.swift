@@ -5,7 +5,7 @@ func messageType(_ opcode: Opcode, _ kind: FrameKind) -> any WireMessage.Type {
     guard kind == .request else {
         switch opcode {
         case .ping: return EmptyMessage.self
-        case .health, .unlock: return HealthReply.self
+        case .health, .unlock, .acceptRollback: return HealthReply.self
         case .status: return StatusReply.self
         case .whoami: return WhoamiReply.self
         case .metrics: return MetricsReply.self
@@ -87,7 +87,7 @@ func messageType(_ opcode: Opcode, _ kind: FrameKind) -> any WireMessage.Type {
     case .accessGrant: return AccessGrantRequest.self
     case .accessRevoke: return AccessRevokeRequest.self
     case .accessList: return AccessListRequest.self
-    case .accessRoles: return EmptyMessage.self
+    case .accessRoles, .acceptRollback: return EmptyMessage.self
     case .roleCreate: return RoleCreateRequest.self
     case .roleDelete: return RoleDeleteRequest.self
     case .accessExplain: return AccessExplainRequest.self

@@ -30,7 +30,10 @@ extension ExpectedMessages {
         case "access-list-request": AccessListRequest(limit: 10, after: operation, subject: "unit:payroll.service")
         case "access-list-request-first": AccessListRequest()
         case "access-list-reply": AccessListReply(grants: [bareGrant, fullGrant], more: true)
-        case "access-roles-request": EmptyMessage()
+        case "access-roles-request", "accept-rollback-request": EmptyMessage()
+        case "accept-rollback-reply": HealthReply(state: .ready)
+        case "status-reply-anchored":
+            StatusReply.anchored
         case "access-roles-reply":
             AccessRolesReply(roles: [
                 RoleRecord(name: "Wrapper", summary: "Wraps, and nothing else.", isBuiltIn: true, permissions: ["wrap"]),
@@ -56,5 +59,14 @@ extension ExpectedMessages {
                 isForeign: false, grants: ["Wrapper on instance"])
         default: nil
         }
+    }
+}
+
+extension StatusReply {
+    fileprivate static var anchored: StatusReply {
+        var status = StatusReply(health: HealthReply(state: .ready))
+        status.version = "0.1.0"
+        status.isAnchored = true
+        return status
     }
 }

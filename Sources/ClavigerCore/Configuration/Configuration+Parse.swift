@@ -19,6 +19,7 @@ extension Configuration {
         configuration.quirks.read(&reader)
         configuration.token.read(&reader)
         configuration.socket.read(&reader)
+        configuration.quota.read(&reader)
         configuration.unlock.read(&reader)
         configuration.workers.read(&reader)
         configuration.requests.read(&reader)
@@ -123,6 +124,30 @@ extension Configuration.Socket {
         backlog = reader.integer("socket.backlog", in: ConfigurationLimits.backlog)?.value ?? backlog
         let most = reader.integer("socket.max-connections", in: ConfigurationLimits.connections)
         maximumConnections = most?.value ?? maximumConnections
+        requiresPidfd = reader.boolean("socket.require-pidfd")?.value ?? requiresPidfd
+        let admin = reader.absolutePath("socket.admin-path", maximum: longest, limit: "the kernel's sun_path")
+        if let admin, admin.value == path {
+            reader.problem(admin.line, "socket.admin-path and socket.path must differ")
+        }
+        adminPath = admin?.value
+        adminGroup = Configuration.GroupName.read("socket.admin-group", &reader)
+        if adminGroup != nil, let line = reader.line("socket.admin-group"), reader.line("socket.admin-path") == nil {
+            reader.problem(line, "socket.admin-group is for socket.admin-path, which is missing")
+        }
+    }
+}
+
+extension Configuration.Quota {
+    fileprivate mutating func read(_ reader: inout ConfigurationReader) {
+        reader.table("quota")
+        func limit(_ key: String, _ range: ClosedRange<Int>) -> Int? {
+            let value = reader.integer(key, in: range)?.value ?? 0
+            return value == 0 ? nil : value
+        }
+        requestsPerSecond = limit("quota.requests-per-second", ConfigurationLimits.requestRate)
+        burst = limit("quota.burst", ConfigurationLimits.requestRate)
+        inFlight = limit("quota.in-flight", ConfigurationLimits.inFlight)
+        connections = limit("quota.connections", ConfigurationLimits.connectionQuota)
     }
 }
 

@@ -26,6 +26,8 @@ extension Configuration {
         result.log = new.log
         result.requests = new.requests
         result.socket.maximumConnections = new.socket.maximumConnections
+        result.socket.requiresPidfd = new.socket.requiresPidfd
+        result.quota = new.quota
         result.workers.queue = new.workers.queue
         return result
     }
@@ -75,6 +77,13 @@ extension Configuration {
         Setting("socket.group") { $0.socket.group },
         Setting("socket.backlog") { $0.socket.backlog },
         Setting("socket.max-connections", reloads: true) { $0.socket.maximumConnections },
+        Setting("socket.require-pidfd", reloads: true) { $0.socket.requiresPidfd },
+        Setting("socket.admin-path") { $0.socket.adminPath },
+        Setting("socket.admin-group") { $0.socket.adminGroup },
+        Setting("quota.requests-per-second", reloads: true) { $0.quota.requestsPerSecond },
+        Setting("quota.burst", reloads: true) { $0.quota.burst },
+        Setting("quota.in-flight", reloads: true) { $0.quota.inFlight },
+        Setting("quota.connections", reloads: true) { $0.quota.connections },
         Setting("unlock.group") { $0.unlock.group },
         Setting("workers.count") { $0.workers.count },
         Setting("workers.queue", reloads: true) { $0.workers.queue },

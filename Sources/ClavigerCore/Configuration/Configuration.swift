@@ -24,6 +24,8 @@ package struct Configuration: Sendable, Equatable {
     package internal(set) var token = Token()
     /// Table `[socket]`.
     package internal(set) var socket = Socket()
+    /// Table `[quota]`.
+    package internal(set) var quota = Quota()
     /// Table `[unlock]`.
     package internal(set) var unlock = Unlock()
     /// Table `[workers]`.
@@ -93,6 +95,24 @@ package struct Configuration: Sendable, Equatable {
         package internal(set) var backlog = 128
         /// `max-connections`: connections open at once; more are refused.
         package internal(set) var maximumConnections = 1024
+        /// `require-pidfd`: refuse peers whose process the kernel cannot prove, as kernels before 6.5 cannot.
+        package internal(set) var requiresPidfd = false
+        /// `admin-path`: the socket for management requests, which `path` then refuses; nil for one socket for everything.
+        package internal(set) var adminPath: String?
+        /// `admin-group`: who may connect there besides the owner and root; nil for nobody.
+        package internal(set) var adminGroup: GroupName?
+    }
+
+    /// What one caller may take. A caller is a user, apart by systemd unit.
+    package struct Quota: Sendable, Equatable {
+        /// `requests-per-second`: on average; nil (0 in the file) for no limit.
+        package internal(set) var requestsPerSecond: Int?
+        /// `burst`: requests at once before the rate counts; nil (0) for as many as a second brings.
+        package internal(set) var burst: Int?
+        /// `in-flight`: requests taken and not answered; nil (0) for three quarters of `workers.queue` while others are connected.
+        package internal(set) var inFlight: Int?
+        /// `connections`: open at once; nil (0) for half of `socket.max-connections`. Root and the daemon's own user are not bound by it.
+        package internal(set) var connections: Int?
     }
 
     /// Who may unlock, besides root.

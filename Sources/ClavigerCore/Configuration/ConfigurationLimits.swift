@@ -18,6 +18,12 @@ package enum ConfigurationLimits {
     package static let backlog = 1...4096
     /// Connections open at once: each costs a descriptor, and a process that runs out of them cannot reach its token.
     package static let connections = 1...65536
+    /// Requests of one caller in a second, or at once before that counts; 0 for no limit. More than a million no machine answers.
+    package static let requestRate = 0...1_000_000
+    /// Requests of one caller in flight; 0 chooses by the queue.
+    package static let inFlight = 0...4096
+    /// Connections of one caller; 0 chooses by the number of all.
+    package static let connectionQuota = 0...65536
     /// Worker threads, each with a session of the token; 0 chooses by the machine and the token.
     package static let workers = 0...256
     /// Requests that wait for a worker.

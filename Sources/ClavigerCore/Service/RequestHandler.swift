@@ -10,12 +10,15 @@ package struct IncomingRequest: Sendable {
     package let caller: Caller
     /// When the answer is worth nothing any more: CLOCK_MONOTONIC, in nanoseconds.
     package let deadline: UInt64
+    /// Whether it came in by the socket for management.
+    package let isAdmin: Bool
 
-    package init(header: FrameHeader, opcode: Opcode, caller: Caller, deadline: UInt64) {
+    package init(header: FrameHeader, opcode: Opcode, caller: Caller, deadline: UInt64, isAdmin: Bool = true) {
         self.header = header
         self.opcode = opcode
         self.caller = caller
         self.deadline = deadline
+        self.isAdmin = isAdmin
     }
 }
 

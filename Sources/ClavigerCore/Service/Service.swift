@@ -19,6 +19,8 @@ package final class Service: RequestHandler {
     let access: AccessLedger
     let fence = AnswerFence()
     let requests = RequestCounts()
+    /// The socket for management, when there is one of its own.
+    let adminPath: String?
     /// Records what is done; nil where nothing is served to anybody else.
     package let audit: AuditRecorder?
     private let figuresBox = Mutex<(any ServerFigures)?>(nil)
@@ -54,6 +56,9 @@ package final class Service: RequestHandler {
             ownUser: geteuid(), unlockGroup: configuration.unlock.group.flatMap { GroupLookup.number($0) }, time: time)
         let ledger = AccessLedger(store: store, authoriser: authoriser, log: log)
         access = ledger
+        let authoriser = authoriser
+        store.admission.withLock { $0 = { authoriser.mayStill($0, in: snapshots.current) } }
+        adminPath = configuration.socket.adminPath
         token.accessLedger.withLock { $0 = ledger }
         audit =
             records

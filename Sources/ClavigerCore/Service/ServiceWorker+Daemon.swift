@@ -15,6 +15,7 @@ extension ServiceWorker {
             reply.requests = figures.requests
             reply.queued = UInt32(clamping: figures.queued)
         }
+        if service.token.currentStatus.state.serves { reply.isAnchored = service.token.isAnchored }
         reply.quarantined = UInt32(clamping: service.token.quarantinedCount)
         return reply
     }
@@ -26,6 +27,15 @@ extension ServiceWorker {
             groups: Array(caller.groups.prefix(Limits.maximumGroups)), unit: caller.unit,
             permissions: access.permissions.map(\.rawValue), isProven: caller.pidfdVerified, isForeign: caller.isForeign,
             grants: access.lines)
+    }
+
+    /// Believes a database that was changed or put back. Not for the unlock group: who may present a PIN may not decide what is true.
+    func acceptRollback(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
+        _ = try call.decode(EmptyMessage.self)
+        guard service.authoriser.isOwn(call.caller) else { throw Refusal(.denied) }
+        let doubt = try service.token.acceptDatabase()
+        record.note(field: "doubt", doubt)
+        return try call.answer.reply(service.health)
     }
 
     func unlock(_ call: Call) throws(Refusal) -> Int {

@@ -6,7 +6,6 @@ extension ServiceWorker {
         let message = try call.decode(KeyCreateRequest.self)
         record.note(message)
         try message.requireConsistent()
-        try requireRing(message.ring ?? "default", for: .createKeys, of: call.caller)
         guard message.isGenerated else { return try createKeyFromMaterial(message, call, &record) }
         let key = try withToken { (_, _) throws(Refusal) -> KeyRecord in
             if let earlier = try service.ledger.answer(to: AskedChange(message.operation, call), as: KeyRecord.self) {

@@ -31,7 +31,10 @@ final class ServiceWorker: RequestWorker {
             let (record, outcome, call) = attempt(request, trace, frame: frame, reply: reply, scheduling: scheduling)
             switch outcome {
             case .success(let length):
-                if request.opcode.entry.retry != .always { service.settle() }
+                if request.opcode.entry.retry != .always {
+                    service.settle()
+                    service.token.anchor()
+                }
                 gate.close()
                 if round < ServiceWorker.rounds, isOvertaken(call) {
                     // What the answer rests on has changed meanwhile: it never leaves, and the request is done on what is there now.
@@ -92,6 +95,9 @@ final class ServiceWorker: RequestWorker {
             answer: Answer(request: request, buffer: reply), scheduling: scheduling)
         do throws(Refusal) {
             // Authorise: nothing of the body is even looked at before.
+            if request.opcode.entry.isManagement, !request.isAdmin, let path = service.adminPath {
+                throw Refusal(.adminSocketOnly, "management requests are taken on \(path) only")
+            }
             try admit(request.opcode, view)
             if let refusal = service.audit?.refusal(for: request.opcode) { throw refusal }
             guard let trace else { return (record, .success(try perform(call, &record)), call) }
@@ -168,6 +174,7 @@ final class ServiceWorker: RequestWorker {
         case .approvalList: return try listApprovals(call, &record)
         case .approvalApprove: return try approve(call, &record)
         case .approvalCancel: return try cancelApproval(call, &record)
+        case .acceptRollback: return try acceptRollback(call, &record)
         case .auditStatus: return try call.reply(toEmpty: auditStatus())
         case .auditKey: return try call.reply(toEmpty: auditKey())
         case .auditHead: return try call.reply(toEmpty: auditHead())

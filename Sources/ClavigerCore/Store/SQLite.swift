@@ -13,6 +13,8 @@ package enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     case failed(code: Int32, reason: String)
     /// A row holds what no version of Claviger writes.
     case corrupt(String)
+    /// What allowed the change was taken back before it was made.
+    case overtaken
 
     package var description: String {
         switch self {
@@ -22,6 +24,7 @@ package enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
             "the database \(path) has schema \(found), newer than \(known), the newest this version knows: install the version that wrote it"
         case .failed(let code, let reason): "the database refused a statement: \(reason) (SQLite \(code))"
         case .corrupt(let what): "the database is damaged: \(what)"
+        case .overtaken: "the caller may not make this change any more"
         }
     }
 }
@@ -37,6 +40,8 @@ package enum SQLValue: Sendable {
 /// One connection to a SQLite database: the thin layer over the C library. Used under a lock by whoever owns it.
 package final class SQLiteConnection {
     private let database: OpaquePointer
+    /// What the rows are, for the head.
+    let rows = RowDigest()
 
     /// Opens the database at `path`, which must exist unless `create` is set.
     package init(path: String, create: Bool) throws(StoreError) {
@@ -50,6 +55,7 @@ package final class SQLiteConnection {
         }
         database = handle
         sqlite3_busy_timeout(handle, 5_000)
+        guard rows.register(with: handle) else { throw .unreadable(path: path, reason: "SQLite takes no function") }
     }
 
     deinit { sqlite3_close_v2(database) }

@@ -16,6 +16,13 @@ package final class Store: Sendable {
     /// The database file.
     package let path: String
 
+    /// Whether a change's caller may still make it, asked where changes follow one another: one that was allowed when it was begun must not
+    /// be made after that was taken back.
+    let admission = Mutex<(@Sendable (ChangeNote) -> Bool)?>(nil)
+
+    /// Who signs what changes; nil before the database was believed.
+    let signer = Mutex<(any HeadSigner)?>(nil)
+
     /// The database's name in the state directory.
     package static let fileName = "claviger.db"
 
@@ -64,6 +71,7 @@ package final class Store: Sendable {
                 try connection.execute("PRAGMA user_version = \(step + 1)")
             }
         }
+        try HeadTables.watch(connection)
     }
 
     /// Runs `body` with the connection, alone.
@@ -83,7 +91,9 @@ package final class Store: Sendable {
     func change<R: Sendable>(
         _ note: ChangeNote?, _ body: (SQLiteConnection) throws(StoreError) -> R
     ) throws(StoreError) -> R {
+        let admission = admission.withLock { $0 }
         let result = try transaction { connection throws(StoreError) in
+            if let note, let admission, !admission(note) { throw .overtaken }
             let result = try body(connection)
             if let note { try leave(note, connection) }
             return result
@@ -97,8 +107,9 @@ package final class Store: Sendable {
 
     /// Runs `body` in a transaction, alone.
     func transaction<R: Sendable>(_ body: (SQLiteConnection) throws(StoreError) -> R) throws(StoreError) -> R {
-        try withConnection { connection throws(StoreError) in
-            try connection.transaction { () throws(StoreError) in try body(connection) }
+        let signer = signer.withLock { $0 }
+        return try withConnection { connection throws(StoreError) in
+            try Store.signing(connection, signer) { () throws(StoreError) in try body(connection) }
         }
     }
 }

@@ -146,13 +146,14 @@ package struct TokenFiles: Sendable {
     /// An attribute is type, kind and value, all numbers 8 bytes big-endian: kind 1 a byte, 2 a number, 3 a length and bytes,
     /// 4 a length and nested attributes (not descended into: their length is what must fit), 5 a count and numbers. They stand by
     /// ascending type and nothing marks the end, so a file cut off between two is told by what every whole one has: a key its
-    /// CKA_ALLOWED_MECHANISMS, a token the SO PIN's record, and the user PIN's when its flags say that one is set.
+    /// CKA_ALLOWED_MECHANISMS, a data object its CKA_DESTROYABLE, a token the SO PIN's record, and the user PIN's when its flags say that one is set.
     package static func parses(_ bytes: [UInt8]) -> Bool {
         var reader = Reader(bytes: bytes)
         guard reader.skip(8) else { return false }
         var last: UInt64?
         var types: Set<UInt64> = []
         var tokenFlags: UInt64 = 0
+        var isData = false
         while reader.position < bytes.count {
             guard let type = reader.number(), last.map({ $0 < type }) ?? true, let kind = reader.number() else { return false }
             switch kind {
@@ -160,6 +161,7 @@ package struct TokenFiles: Sendable {
             case 2:
                 guard let number = reader.number() else { return false }
                 if type == StoredType.tokenFlags { tokenFlags = number }
+                if type == StoredType.objectClass { isData = number == 0 }
             case 3, 4: guard let count = reader.number(), reader.skip(count) else { return false }
             case 5:
                 let (size, overflow) = (reader.number() ?? .max).multipliedReportingOverflow(by: 8)
@@ -169,13 +171,21 @@ package struct TokenFiles: Sendable {
             types.insert(type)
             last = type
         }
-        guard types.contains(StoredType.tokenFlags) else { return types.contains(StoredType.allowedMechanisms) }
+        guard types.contains(StoredType.tokenFlags) else {
+            // A data object (CKO_DATA is 0) ends with CKA_DESTROYABLE.
+            return isData
+                ? types.contains(StoredType.value) && last == StoredType.destroyable
+                : types.contains(StoredType.allowedMechanisms)
+        }
         let hasUserPIN = tokenFlags & userPINInitialized != 0
         return types.contains(StoredType.officerPIN) && (!hasUserPIN || types.contains(StoredType.userPIN))
     }
 
     /// Attribute types as they stand in the files.
     private enum StoredType {
+        static let objectClass: UInt64 = 0
+        static let value: UInt64 = 0x11
+        static let destroyable: UInt64 = 0x172
         static let allowedMechanisms: UInt64 = 0x4000_0600
         // SoftHSM's own, of the vendor range (its OSAttributes.h).
         static let tokenFlags: UInt64 = 0x8000_534b

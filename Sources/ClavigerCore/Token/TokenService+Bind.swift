@@ -32,6 +32,8 @@ extension TokenService {
         }
         var quarantine: [QuarantineRecord] = []
         try proveInstance(&objects, &quarantine, &session, &scratch)
+        // Before anything in the database counts.
+        try verifyHead(&session)
         try destroyOrdered(&objects, &session)
         // Open intents first: what is adopted is a stored version like all others afterwards.
         for intent in try stored({ () throws(StoreError) in try store.openIntents() }) {

@@ -16,6 +16,7 @@ extension TokenService {
             rotateDueKeys()
             let ordersDue = carryOutDueOrders()
             let watchDue = watch()
+            anchor()
             if let due {
                 let now = Clock.monotonic()
                 if now >= due {
@@ -47,6 +48,10 @@ extension TokenService {
     package func stop() {
         guard gate.enterAlone(until: Clock.monotonic() + TokenService.stuckBound) else { return }
         defer { gate.leave() }
+        // Under a new epoch, so that a copy of the database from before counts as old.
+        if currentStatus.state.serves, (try? store.advance()) != nil {
+            _ = manage { (session, _) throws(Never) in remember(store.headEpoch, &session) }
+        }
         setStatus(.sealed, "stopping")
         detach()
         retained.withLock { $0 = nil }

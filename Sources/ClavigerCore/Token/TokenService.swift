@@ -75,6 +75,11 @@ package final class TokenService: Sendable {
     private let status: Mutex<Status>
     let quarantined = Atomic<Int>(0)
     let bell = Bell()
+    /// What speaks against the database; nil while nothing does.
+    let doubts = Mutex<String?>(nil)
+    /// Set while an operator has the database believed as it is.
+    let acceptsDatabase = Atomic<Bool>(false)
+    let anchorState = Mutex(AnchorState())
     /// What publishes grants once the database is verified.
     let accessLedger = Mutex<AccessLedger?>(nil)
     let whenStuck: @Sendable (String) -> Void

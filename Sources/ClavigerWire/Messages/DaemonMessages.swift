@@ -79,6 +79,8 @@ public struct StatusReply: WireMessage {
     public var queued: UInt32 = 0
     /// How many objects on the token are ours but have no record.
     public var quarantined: UInt32 = 0
+    /// Whether the token remembers which database is the newest; nil from a daemon that does not say, or does not know yet.
+    public var isAnchored: Bool?
 
     /// A reply of this health; the rest is filled in by who makes it.
     public init(health: HealthReply) { self.health = health }
@@ -94,6 +96,7 @@ public struct StatusReply: WireMessage {
         requests = fields.u64(9, bytes) ?? 0
         queued = fields.u32(10, bytes) ?? 0
         quarantined = fields.u32(11, bytes) ?? 0
+        isAnchored = fields.flag(0x8101, bytes)
     }
 
     public func encode(to writer: inout BodyWriter, source: RawSpan) {
@@ -107,6 +110,7 @@ public struct StatusReply: WireMessage {
         writer.u64(9, requests)
         writer.u32(10, queued)
         writer.u32(11, quarantined)
+        writer.flag(0x8101, isAnchored)
     }
 }
 

@@ -108,6 +108,9 @@ public enum Schema {
         FieldEntry(9, "requests", .u64, "How many requests it has answered since its start."),
         FieldEntry(10, "queued", anyU32, "How many requests wait for a worker."),
         FieldEntry(11, "quarantined", anyU32, "How many objects on the token carry our instance id but have no record."),
+        FieldEntry(
+            0x8101, "anchored", flag, required: false,
+            "1 when the token remembers which database is the newest, so that an older one put back is refused."),
     ]
 
     /// The body of the reply to metrics.

@@ -14,7 +14,7 @@ struct StatusCommand: ParsableCommand {
               claviger status
               claviger status --json | jq -r .state
 
-            JSON: state, reason, version, instance, uptimeMs, keys, workers, connections, requests, queued, quarantined.
+            JSON: state, reason, version, instance, uptimeMs, keys, workers, connections, requests, queued, quarantined, anchored.
             """)
 
     @OptionGroup var options: GlobalOptions
@@ -36,6 +36,9 @@ struct StatusCommand: ParsableCommand {
         if status.quarantined > 0 {
             pairs.append(("quarantined", "\(status.quarantined) objects on the token have no record; see the daemon's log"))
         }
+        if status.isAnchored == false {
+            pairs.append(("rollback", "not noticed: the token does not remember which database is the newest"))
+        }
         return Table.pairs(pairs)
     }
 }
@@ -52,6 +55,7 @@ private struct StatusDocument: Encodable {
     var requests: UInt64
     var queued: UInt32
     var quarantined: UInt32
+    var anchored: Bool?
 
     init(_ status: StatusReply) {
         state = status.health.state.name
@@ -65,5 +69,6 @@ private struct StatusDocument: Encodable {
         requests = status.requests
         queued = status.queued
         quarantined = status.quarantined
+        anchored = status.isAnchored
     }
 }

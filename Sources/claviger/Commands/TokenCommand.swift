@@ -15,7 +15,7 @@ struct TokenCommand: ParsableCommand {
               claviger token status
               claviger token doctor
             """,
-        subcommands: [TokenInitCommand.self, Status.self, DoctorCommand.self])
+        subcommands: [TokenInitCommand.self, Status.self, DoctorCommand.self, AcceptRollbackCommand.self])
 
     /// `claviger token status`, through the daemon while it runs.
     struct Status: ParsableCommand {

@@ -1,0 +1,118 @@
+import ClavigerWire
+import SecureMemory
+import Synchronization
+
+// The signed head: written with every change of what is authenticated, in the same transaction.
+extension Store {
+    /// The head as stored; nil before there was one.
+    package func head() throws(StoreError) -> Head? {
+        try withConnection { connection throws(StoreError) in try Store.head(connection) }
+    }
+
+    static func head(_ connection: SQLiteConnection) throws(StoreError) -> Head? {
+        var head: Head?
+        try connection.run("SELECT epoch, digest, audit_sequence, audit_hash, signature FROM head") { row throws(StoreError) in
+            head = Head(
+                epoch: UInt64(bitPattern: row.integer(0)), digest: row.blob(1), auditSequence: UInt64(bitPattern: row.integer(2)),
+                auditHash: row.blob(3), signature: row.blob(4))
+        }
+        return head
+    }
+
+    /// What the database says of how far the audit log had got.
+    package func auditAnchor() throws(StoreError) -> (sequence: UInt64, hash: [UInt8])? {
+        try withConnection { connection throws(StoreError) in try Store.auditAnchor(connection) }
+    }
+
+    private static func auditAnchor(_ connection: SQLiteConnection) throws(StoreError) -> (sequence: UInt64, hash: [UInt8])? {
+        var anchor: (UInt64, [UInt8])?
+        try connection.run("SELECT sequence, hash FROM audit_anchor") { row throws(StoreError) in
+            anchor = (UInt64(bitPattern: row.integer(0)), row.blob(1))
+        }
+        return anchor
+    }
+
+    /// Reads all authenticated rows and says what their digest is.
+    ///
+    /// - Returns: the digest now, and whether this process has followed every change since it last believed the database.
+    package func scan() throws(StoreError) -> (digest: [UInt8], isFollowed: Bool) {
+        try withConnection { connection throws(StoreError) in
+            let followed = connection.rows.isTrusted ? connection.rows.committed : nil
+            try HeadTables.scan(connection)
+            let isFollowed = followed == connection.rows.committed
+            connection.rows.isTrusted = isFollowed
+            return (connection.rows.committed.digest, isFollowed)
+        }
+    }
+
+    /// Believes the database as it was last scanned, and signs it anew: from now on every change is signed.
+    ///
+    /// - Parameter least: the epoch is higher than this too.
+    /// - Returns: the epoch.
+    @discardableResult
+    package func begin(signing signer: any HeadSigner, after least: UInt64 = 0) throws(StoreError) -> UInt64 {
+        self.signer.withLock { $0 = signer }
+        return try withConnection { connection throws(StoreError) in
+            let before = max(try Store.head(connection)?.epoch ?? 0, least)
+            try Store.signing(connection, signer, always: before + 1) { () throws(StoreError) in }
+            connection.rows.isTrusted = true
+            return connection.rows.epoch
+        }
+    }
+
+    /// Signs the database anew under a higher epoch, though nothing has changed: at a stop, so that an older copy of the database is
+    /// known for one also by what no signature covers.
+    package func advance() throws(StoreError) -> UInt64? {
+        guard let signer = signer.withLock({ $0 }) else { return nil }
+        return try withConnection { connection throws(StoreError) in
+            try Store.signing(connection, signer, always: connection.rows.epoch + 1) { () throws(StoreError) in }
+            return connection.rows.epoch
+        }
+    }
+
+    /// The epoch of the newest head; 0 before there was one.
+    package var headEpoch: UInt64 {
+        (try? withConnection { connection throws(StoreError) in connection.rows.epoch }) ?? 0
+    }
+
+    /// Runs `body` in a transaction, and signs what it made of the database in the same one.
+    ///
+    /// - Parameter always: the epoch to sign under though nothing may have changed; nil to sign changes only, under the next one.
+    static func signing<R>(
+        _ connection: SQLiteConnection, _ signer: (any HeadSigner)?, always epoch: UInt64? = nil,
+        _ body: () throws(StoreError) -> R
+    ) throws(StoreError) -> R {
+        do throws(StoreError) {
+            let result = try connection.transaction { () throws(StoreError) in
+                let result = try body()
+                if let signer, epoch != nil || connection.rows.hasChanged {
+                    try seal(connection, signer, epoch: epoch ?? connection.rows.epoch + 1)
+                } else if signer == nil, connection.rows.hasChanged, try head(connection) != nil {
+                    throw .corrupt("it is signed, and only a daemon that has verified it may change it")
+                }
+                return result
+            }
+            connection.rows.commit()
+            return result
+        } catch {
+            connection.rows.rollBack()
+            throw error
+        }
+    }
+
+    /// Writes the head for what the present transaction makes of the database.
+    static func seal(_ connection: SQLiteConnection, _ signer: any HeadSigner, epoch: UInt64) throws(StoreError) {
+        let log = try auditAnchor(connection)
+        let head = signer.sign(
+            Head(
+                epoch: epoch, digest: connection.rows.working.digest, auditSequence: log?.sequence ?? 0,
+                auditHash: log?.hash ?? []))
+        try connection.run(
+            "INSERT OR REPLACE INTO head (one, epoch, digest, audit_sequence, audit_hash, signature) VALUES (1, ?, ?, ?, ?, ?)",
+            [
+                .integer(Int64(bitPattern: head.epoch)), .blob(head.digest), .integer(Int64(bitPattern: head.auditSequence)),
+                .blob(head.auditHash), .blob(head.signature),
+            ])
+        connection.rows.epoch = epoch
+    }
+}

@@ -1,0 +1,49 @@
+import ClavigerWire
+import Cryptoki
+
+/// The head's epoch as the token remembers it: a private data object, which who can write the database cannot.
+///
+/// It is only ever replaced by a higher one: the new object is made and durable before the old one goes, and of several the highest
+/// counts.
+struct EpochAnchor {
+    let handle: ObjectHandle
+    let epoch: UInt64
+
+    private static let magic = Array("CLVA".utf8) + [1]
+
+    /// The label of an instance's anchors.
+    static func label(_ instance: InstanceID) -> String { "claviger:\(instance):epoch" }
+
+    /// All anchors of an instance, the highest first. Call it under the lock that serialises finding and creating.
+    static func find(_ instance: InstanceID, _ session: inout Session) throws(CryptokiError) -> [EpochAnchor] {
+        var found: [EpochAnchor] = []
+        let handles = try session.findObjects(
+            matching: [.objectClass(.data), .bool(.token, true), .label(label(instance))], limit: maximum)
+        for handle in handles {
+            // One that a crash left half-written says nothing.
+            guard let value = try? session.bytes(.value, of: handle), let epoch = epoch(in: value, instance) else { continue }
+            found.append(EpochAnchor(handle: handle, epoch: epoch))
+        }
+        return found.sorted { $0.epoch > $1.epoch }
+    }
+
+    /// Anchors looked at: there are one or two, a crash leaves one more.
+    private static let maximum = 1_000
+
+    /// Makes an anchor.
+    static func make(_ epoch: UInt64, _ instance: InstanceID, _ session: inout Session) throws(CryptokiError) -> ObjectHandle {
+        var value = magic + instance.bytes
+        withUnsafeBytes(of: epoch.bigEndian) { value += $0 }
+        return try session.createObject([
+            .objectClass(.data), .bool(.token, true), .bool(.private, true), .label(label(instance)),
+            .text(.application, "claviger"), .bytes(.value, value), .bool(.modifiable, false),
+        ])
+    }
+
+    private static func epoch(in value: [UInt8], _ instance: InstanceID) -> UInt64? {
+        guard value.count == magic.count + InstanceID.byteCount + 8, value.starts(with: magic + instance.bytes) else {
+            return nil
+        }
+        return value.suffix(8).reduce(0) { $0 << 8 | UInt64($1) }
+    }
+}

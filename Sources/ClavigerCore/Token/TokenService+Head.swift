@@ -1,0 +1,164 @@
+import ClavigerWire
+import Cryptoki
+import Glibc
+import Logging
+import SecureMemory
+import Synchronization
+
+/// What the token remembers of the database's epoch.
+struct AnchorState {
+    /// The highest epoch that an anchor on the token holds.
+    var epoch: UInt64 = 0
+    /// Whether the token takes private data objects at all.
+    var isPossible = true
+}
+
+// Is the database what it was when it was last signed, and the newest of its kind? Answered at every binding, before anything in it
+// counts.
+extension TokenService {
+    /// Believes the database, or says why not. Call it while binding, with the token alone.
+    func verifyHead(_ session: inout Session) throws(TokenFailure) {
+        let anchors = try anchors(&session)
+        let (head, digest, isFollowed, log) = try mapping({ (error: StoreError) in TokenFailure(error) }) {
+            () throws(StoreError) -> (Head?, [UInt8], Bool, (sequence: UInt64, hash: [UInt8])?) in
+            let (digest, isFollowed) = try store.scan()
+            return (try store.head(), digest, isFollowed, try store.auditAnchor())
+        }
+        let remembered = anchors.first?.epoch ?? 0
+        if let doubt = doubt(head, digest, isFollowed, log, remembered) {
+            guard acceptsDatabase.exchange(false, ordering: .relaxed) else {
+                doubts.withLock { $0 = doubt }
+                throw .needsOperator(doubt)
+            }
+            self.log.warning("the database is accepted by order", metadata: ["doubt": "\(doubt)"])
+        }
+        doubts.withLock { $0 = nil }
+        anchorState.withLock { $0.epoch = remembered }
+        let signer = TokenHeadSigner(token: self)
+        let epoch = try mapping({ (error: StoreError) in TokenFailure(error) }) { () throws(StoreError) in
+            try store.begin(signing: signer, after: remembered)
+        }
+        remember(epoch, &session)
+    }
+
+    /// What speaks against the database; nil when nothing does.
+    private func doubt(
+        _ head: Head?, _ digest: [UInt8], _ isFollowed: Bool, _ log: (sequence: UInt64, hash: [UInt8])?, _ remembered: UInt64
+    ) -> String? {
+        let way = "put the right database back, or, if this one is meant, run 'claviger token accept-rollback' as root"
+        guard let head else {
+            return remembered == 0
+                ? nil : "the database has no signature, but the token remembers that it had one: \(way)"
+        }
+        if head.signature.isEmpty {
+            // Changes made while the token was away, by this very process: it knows what they were.
+            if isFollowed, head.digest == digest { return nil }
+            return
+                "the database was changed while the token was away, and the daemon ended before the change could be signed: \(way)"
+        }
+        guard let key = signingPublicKey, key.verifies(head.signature, of: head.content(of: instance.id)) else {
+            return "the database's signature is not this token's: \(way)"
+        }
+        guard head.digest == digest else {
+            return "the database was changed by somebody else than the daemon since it was signed (epoch \(head.epoch)): \(way)"
+        }
+        guard head.auditSequence <= log?.sequence ?? 0, head.auditSequence != log?.sequence || head.auditHash == log?.hash else {
+            return "what the database says of the audit log was changed since it was signed, record \(head.auditSequence): \(way)"
+        }
+        guard head.epoch >= remembered else {
+            return
+                "the database is older than the token remembers, epoch \(head.epoch) and not \(remembered): it was put back. \(way)"
+        }
+        return nil
+    }
+
+    private func anchors(_ session: inout Session) throws(TokenFailure) -> [EpochAnchor] {
+        do throws(CryptokiError) {
+            return try EpochAnchor.find(instance.id, &session)
+        } catch {
+            throw .lost("the token's data objects cannot be listed: \(error)")
+        }
+    }
+
+    // MARK: the token's memory
+
+    /// Has the token remember the newest head's epoch. Several that ask at once are served by one. While the token is away nothing is
+    /// remembered; the next binding makes up for it.
+    ///
+    /// Not from inside `manage`.
+    package func anchor() {
+        let epoch = store.headEpoch
+        guard anchorState.withLock({ $0.isPossible && $0.epoch < epoch }) else { return }
+        let entered: Void? = gate.within(until: Clock.monotonic() + TokenService.signingPatience) {
+            _ = manage { (session, _) throws(Never) in
+                // Whoever waited for the lock may find it done; the newest epoch is then another one.
+                let newest = store.headEpoch
+                if anchorState.withLock({ $0.epoch < newest }) { remember(newest, &session) }
+            }
+        }
+        if entered == nil { log.notice("the token does not remember the newest change yet: it is being taken hold of") }
+    }
+
+    /// Makes the anchor of an epoch, then removes those before it.
+    func remember(_ epoch: UInt64, _ session: inout Session) {
+        guard anchorState.withLock({ $0.isPossible && $0.epoch < epoch }) else { return }
+        do throws(CryptokiError) {
+            let before = try EpochAnchor.find(instance.id, &session)
+            let known = try? files?.objects()
+            let fresh = try EpochAnchor.make(epoch, instance.id, &session)
+            // Durable before the old one goes.
+            if let files, let known, let now = try? files.objects() {
+                let paths = now.subtracting(known)
+                for path in paths { try? Files.sync(path) }
+                for directory in Set(paths.map(Files.parent)) { try? Files.syncDirectory(directory) }
+            }
+            for old in before where old.handle != fresh { try session.destroyObject(old.handle) }
+            anchorState.withLock { $0.epoch = epoch }
+        } catch {
+            if error.meansLost { return declareLost("the epoch cannot be stored: \(error)") }
+            let isNews = anchorState.withLock { state in
+                defer { state.isPossible = false }
+                return state.isPossible
+            }
+            if isNews {
+                log.warning(
+                    "the token takes no private data object: an older database put back will not be noticed",
+                    metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    /// Where the epoch of the database is remembered, for status: in the token, or nowhere.
+    var isAnchored: Bool { anchorState.withLock { $0.isPossible && $0.epoch > 0 } }
+
+    /// Has the next binding believe the database as it is, and binds. For `accept-rollback`.
+    ///
+    /// - Throws: `alreadyUnlocked` when nothing speaks against the database.
+    func acceptDatabase() throws(Refusal) -> String {
+        guard let doubt = doubts.withLock({ $0 }) else {
+            throw Refusal(.alreadyUnlocked, "nothing speaks against the database; nothing was done")
+        }
+        acceptsDatabase.store(true, ordering: .relaxed)
+        defer { acceptsDatabase.store(false, ordering: .relaxed) }
+        attach(presented: nil)
+        let status = currentStatus
+        guard status.state.serves else { throw Refusal(.needsOperator, status.reason) }
+        return doubt
+    }
+}
+
+/// Signs heads with the instance's `audit` key.
+struct TokenHeadSigner: HeadSigner {
+    // The store belongs to the service and not the other way round, so nothing keeps itself alive.
+    unowned let token: TokenService
+
+    func sign(_ head: Head) -> Head {
+        var head = head
+        do throws(SigningFailure) {
+            head.signature = try token.sign(head.content(of: token.instance.id))
+        } catch {
+            token.log.warning("a change could not be signed yet", metadata: ["reason": "\(error)"])
+        }
+        return head
+    }
+}

@@ -1,0 +1,137 @@
+import ClavigerCore
+import ClavigerWire
+import Synchronization
+
+/// What one caller takes of the server: its connections, its requests in flight, and how fast it asks.
+///
+/// A caller is a user, apart by systemd unit: who opens many connections is still one.
+final class CallerAccount: Sendable {
+    /// Whose account it is.
+    struct Key: Hashable {
+        let uid: UInt32
+        let unit: String?
+
+        init(_ caller: Caller) {
+            uid = caller.uid
+            unit = caller.unit
+        }
+    }
+
+    private struct Bucket {
+        /// Requests that may still be made at once, in billionths, so that no fraction is lost.
+        var tokens: UInt64
+        var filled: UInt64
+    }
+
+    let key: Key
+    /// User 0 and the daemon's own user are not kept out by others' connections.
+    let isPrivileged: Bool
+    /// Under the table's lock.
+    let connections = Atomic(0)
+    private let inFlight = Atomic(0)
+    private let bucket = Mutex<Bucket?>(nil)
+
+    init(_ key: Key, isPrivileged: Bool) {
+        self.key = key
+        self.isPrivileged = isPrivileged
+    }
+
+    /// Takes one request on the account.
+    ///
+    /// - Returns: the refusal when the caller has had its share for now; then nothing was taken.
+    func enter(_ settings: ServerSettings, isShared: Bool, now: UInt64) -> Refusal? {
+        let limit = settings.inFlightLimit(isShared: isShared)
+        if inFlight.add(1, ordering: .relaxed).newValue > limit {
+            inFlight.subtract(1, ordering: .relaxed)
+            return Refusal(
+                .busy, "you have \(limit) requests in flight, which is your share; wait for their answers",
+                retryAfter: ServerLimits.busyRetry)
+        }
+        if let wait = take(settings, now) {
+            inFlight.subtract(1, ordering: .relaxed)
+            return Refusal(.busy, "you ask faster than you may; wait a little", retryAfter: wait)
+        }
+        return nil
+    }
+
+    /// Ends what ``enter(_:isShared:now:)`` began.
+    func leave() { inFlight.subtract(1, ordering: .relaxed) }
+
+    private static let unit: UInt64 = 1_000_000_000
+
+    /// Takes one token; the milliseconds until there is one, when there is none.
+    private func take(_ settings: ServerSettings, _ now: UInt64) -> UInt32? {
+        let rate = UInt64(settings.requestRate.load(ordering: .relaxed))
+        guard rate > 0 else { return nil }
+        let burst = UInt64(max(1, settings.requestBurst.load(ordering: .relaxed))) * CallerAccount.unit
+        return bucket.withLock { state in
+            var bucket = state ?? Bucket(tokens: burst, filled: now)
+            // A nanosecond brings `rate` billionths. An hour's worth fills any bucket, and bounds the product.
+            let passed = min(now - min(now, bucket.filled), 3_600 * CallerAccount.unit)
+            bucket.tokens = min(burst, bucket.tokens + passed * rate)
+            bucket.filled = max(now, bucket.filled)
+            defer { state = bucket }
+            guard bucket.tokens < CallerAccount.unit else {
+                bucket.tokens -= CallerAccount.unit
+                return nil
+            }
+            return UInt32(clamping: (CallerAccount.unit - bucket.tokens) / rate / 1_000_000 + 1)
+        }
+    }
+}
+
+/// The accounts of all callers.
+final class CallerTable: Sendable {
+    private struct State {
+        var accounts: [CallerAccount.Key: CallerAccount] = [:]
+        var total = 0
+    }
+
+    /// Accounts without a connection that are kept, so that who connects anew for each request does not begin with a full bucket.
+    static let remembered = 4_096
+
+    private let state = Mutex(State())
+    private let present = Atomic(0)
+
+    /// Whether more than one caller is connected.
+    var isShared: Bool { present.load(ordering: .relaxed) > 1 }
+
+    /// Enters a connection of `caller`.
+    ///
+    /// - Returns: its account; nil when the caller, or all together, have as many connections as they may.
+    func enter(_ caller: Caller, ownUser: UInt32, _ settings: ServerSettings) -> CallerAccount? {
+        state.withLock { state in
+            let key = CallerAccount.Key(caller)
+            let isPrivileged = !caller.isForeign && (caller.uid == 0 || caller.uid == ownUser)
+            let account = state.accounts[key] ?? CallerAccount(key, isPrivileged: isPrivileged)
+            let own = account.connections.load(ordering: .relaxed)
+            let most = settings.maximumConnections.load(ordering: .relaxed)
+            guard state.total < most else { return nil }
+            if !isPrivileged {
+                guard own < settings.connectionShare, state.total < most - CallerTable.reserve(most) else { return nil }
+            }
+            if state.accounts[key] == nil {
+                if state.accounts.count >= CallerTable.remembered {
+                    state.accounts = state.accounts.filter { $0.value.connections.load(ordering: .relaxed) > 0 }
+                }
+                state.accounts[key] = account
+            }
+            account.connections.store(own + 1, ordering: .relaxed)
+            state.total += 1
+            if own == 0 { present.add(1, ordering: .relaxed) }
+            return account
+        }
+    }
+
+    /// Ends what ``enter(_:ownUser:_:)`` began.
+    func leave(_ account: CallerAccount) {
+        state.withLock { state in
+            let left = account.connections.subtract(1, ordering: .relaxed).newValue
+            state.total -= 1
+            if left == 0 { present.subtract(1, ordering: .relaxed) }
+        }
+    }
+
+    /// Connections that only user 0 and the daemon's own user may have, so that they can come in when everything is taken.
+    private static func reserve(_ most: Int) -> Int { min(8, most / 16) }
+}

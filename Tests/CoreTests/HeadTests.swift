@@ -1,0 +1,177 @@
+import ClavigerWire
+import Cryptoki
+import Glibc
+import Support
+import Testing
+
+@testable import ClavigerCore
+
+/// The signed head: a database that was edited, replaced or put back is refused, whatever was done to it.
+@Suite struct HeadTests {
+    /// Has a worker do one request; what is refused is thrown.
+    private static func send(_ instance: TestInstance, _ opcode: Opcode, _ message: some WireMessage) throws {
+        let isDone = try instance.ask(opcode, message) { _ in true }
+        #expect(isDone)
+    }
+
+    /// Edits the database as another program would.
+    static func edit(_ instance: TestInstance, _ sql: String) throws {
+        let connection = try SQLiteConnection(path: instance.configuration.stateDirectory + "/" + Store.fileName, create: false)
+        try connection.execute(sql)
+    }
+
+    /// Copies the database, which nobody has open, to or from a place beside it.
+    static func copy(_ instance: TestInstance, back: Bool) throws {
+        let path = instance.configuration.stateDirectory + "/" + Store.fileName
+        let (from, to) = back ? (path + ".old", path) : (path, path + ".old")
+        for suffix in ["-wal", "-shm"] { unlink(path + suffix) }
+        let bytes = try Files.read(from)
+        try Files.replace(to, with: bytes.span.bytes, mode: 0o600)
+    }
+
+    static let edits = [
+        "UPDATE key SET state = 1, name = 'other'", "UPDATE key SET ring = 'r2'", "DELETE FROM access_begun",
+        "DELETE FROM access_grant WHERE role = 'Auditor'", "UPDATE access_grant SET user_number = 61001, user_name = NULL",
+        "INSERT INTO access_role (name, summary, permissions, created_ms, created_by, created_uid, operation) VALUES ('X', '', 'wrap', 1, '', 0, x'')",
+        "UPDATE key_version SET state = 1", "UPDATE head SET epoch = epoch + 1", "UPDATE head SET signature = x'00'",
+        "UPDATE head SET signature = x''", "UPDATE head SET digest = zeroblob(32)", "DELETE FROM head",
+
+        "UPDATE instance SET token_label = 'x'", "INSERT INTO ring (id, created_ms, created_by) VALUES ('mine', 1, '')",
+        "CREATE TRIGGER t AFTER UPDATE ON key BEGIN DELETE FROM access_role; END", "CREATE TABLE more (a INTEGER)",
+    ]
+
+    @Test(arguments: HeadTests.edits) func anEditIsNoticed(sql: String) async {
+        await #expect(processExitsWith: .success) { [sql = sql as String] in
+            try HeadTests.anEditIsNoticedChild(sql)
+        }
+    }
+
+    private static func anEditIsNoticedChild(_ sql: String) throws {
+        let instance = try TestInstance()
+        _ = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key"))))
+        try instance.restart()
+        #expect(try instance.status.state == .ready)
+        try instance.restart { try HeadTests.edit(instance, sql) }
+        let status = try instance.status
+        #expect(status.state == .needsOperator && status.reason.contains("accept-rollback"), "\(sql): \(status)")
+        // Nothing of it counts, not even for root.
+        #expect(throws: Refusal.self) { try HeadTests.send(instance, .accessList, AccessListRequest()) }
+        try HeadTests.send(instance, .acceptRollback, EmptyMessage())
+        #expect(try instance.status.state == .ready, "\(sql)")
+        try instance.restart()
+        #expect(try instance.status.state == .ready, "\(sql)")
+    }
+
+    /// What no signature covers may change: counters are raised while keys are used, without the token.
+    @Test func countersAreOutside() async {
+        await #expect(processExitsWith: .success) {
+            try HeadTests.countersAreOutsideChild()
+        }
+    }
+
+    private static func countersAreOutsideChild() throws {
+        let instance = try TestInstance()
+        _ = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key"))))
+        try instance.restart {
+            try HeadTests.edit(instance, "UPDATE key_version SET wraps_reserved = wraps_reserved + 65536")
+        }
+        #expect(try instance.status.state == .ready)
+    }
+
+    /// A whole older database, genuine in itself, is refused once anything happened since: even a mere restart.
+    @Test func anOlderDatabaseIsRefused() async {
+        await #expect(processExitsWith: .success) {
+            try HeadTests.anOlderDatabaseIsRefusedChild()
+        }
+    }
+
+    private static func anOlderDatabaseIsRefusedChild() throws {
+        let instance = try TestInstance()
+        try instance.restart { try HeadTests.copy(instance, back: false) }
+        #expect(try instance.status.state == .ready)
+        try instance.restart { try HeadTests.copy(instance, back: true) }
+        let status = try instance.status
+        #expect(status.state == .needsOperator && status.reason.contains("older than the token remembers"), "\(status)")
+        #expect(throws: Refusal.self) {
+            try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key"))))
+        }
+        try HeadTests.send(instance, .acceptRollback, EmptyMessage())
+        #expect(try instance.status.state == .ready)
+        #expect(throws: Refusal.self) { try HeadTests.send(instance, .acceptRollback, EmptyMessage()) }
+        try instance.restart()
+        #expect(try instance.status.state == .ready)
+    }
+
+    /// The token remembers one epoch at a time, that of the newest head.
+    @Test func theTokenRemembersTheNewest() async {
+        await #expect(processExitsWith: .success) {
+            try HeadTests.theTokenRemembersTheNewestChild()
+        }
+    }
+
+    private static func anchors(_ instance: TestInstance) throws -> [UInt64] {
+        let token = try instance.token
+        let id = token.instance.id
+        let found = try token.manage { (session, _) throws(CryptokiError) -> [EpochAnchor] in
+            try EpochAnchor.find(id, &session)
+        }
+        return try #require(found).map(\.epoch)
+    }
+
+    private static func theTokenRemembersTheNewestChild() throws {
+        let instance = try TestInstance()
+        #expect(try HeadTests.anchors(instance) == [instance.token.store.headEpoch])
+        try HeadTests.send(
+            instance, .accessGrant,
+            AccessGrantRequest(
+                subject: "unit:a.service", operation: OperationID(high: 5, low: 5), role: "Reader", scope: "instance"))
+        #expect(try HeadTests.anchors(instance) == [instance.token.store.headEpoch])
+        #expect(try instance.token.isAnchored)
+        // Left by a crash between making the new one and removing the old.
+        let id = try instance.token.instance.id
+        _ = try instance.token.manage { (session, _) throws(CryptokiError) in
+            try EpochAnchor.make(1, id, &session)
+        }
+        try instance.restart()
+        #expect(try instance.status.state == .ready)
+        #expect(try HeadTests.anchors(instance) == [instance.token.store.headEpoch])
+        // Its file is told whole from cut off, like a key's.
+        let keys = try instance.objectFiles()
+        let files = try #require(instance.token.files)
+        let file = try #require(try files.objects().subtracting(keys).first)
+        let whole = try Files.read(file)
+        #expect(TokenFiles.parses(whole))
+        for count in 0..<whole.count {
+            #expect(!TokenFiles.parses(Array(whole.prefix(count))), "\(count) of \(whole.count) bytes")
+        }
+    }
+
+    /// A change made while the token is away counts at once and is signed when it is back; lost between, it takes an operator.
+    @Test func changesWithoutTheToken() async {
+        await #expect(processExitsWith: .success) {
+            try HeadTests.changesWithoutTheTokenChild()
+        }
+    }
+
+    private static func grantAway(_ instance: TestInstance, _ id: UInt64) throws {
+        try instance.token.declareLost("test")
+        try instance.token.detach()
+        try HeadTests.send(
+            instance, .accessGrant,
+            AccessGrantRequest(
+                subject: "unit:a.service", operation: OperationID(high: 5, low: id), role: "Reader", scope: "instance"))
+        #expect(try instance.token.store.head()?.signature.isEmpty == true)
+    }
+
+    private static func changesWithoutTheTokenChild() throws {
+        let instance = try TestInstance()
+        try HeadTests.grantAway(instance, 1)
+        try instance.token.attach(presented: nil)
+        #expect(try instance.status.state == .ready)
+        #expect(try instance.token.store.head()?.signature.isEmpty == false)
+        try HeadTests.grantAway(instance, 2)
+        try instance.restart()
+        let status = try instance.status
+        #expect(status.state == .needsOperator && status.reason.contains("while the token was away"), "\(status)")
+    }
+}

@@ -1,0 +1,197 @@
+import ClavigerWire
+import Glibc
+import Support
+import Synchronization
+import Testing
+
+@testable import ClavigerCore
+@testable import ClavigerServer
+
+/// What one caller may take of the server, and that callers take turns.
+@Suite struct FairnessTests {
+    /// Makes every second connection another user's; the first is 61001's.
+    private static func twoUsers(_ proven: Bool = true) -> Server.Tuning {
+        let count = Tally()
+        var tuning = Server.Tuning()
+        tuning.identify = { _ throws(PeerIdentityError) in
+            Caller(pid: 1, uid: 61_001 + UInt32(count.next() % 2), gid: 1, groups: [], unit: nil, pidfdVerified: proven)
+        }
+        return tuning
+    }
+
+    private final class Tally: Sendable {
+        private let count = Atomic(0)
+        func next() -> Int { count.add(1, ordering: .relaxed).oldValue }
+    }
+
+    /// Against a plain model: each caller's items in their order, callers in turn.
+    @Test(arguments: 0..<8) func aQueueOfTurns(round: UInt64) {
+        var random = SeededGenerator(seed: 40 + round)
+        let accounts = (0..<4).map { uid in
+            CallerAccount(
+                CallerAccount.Key(Caller(pid: 1, uid: UInt32(uid), gid: 0, groups: [], unit: nil, pidfdVerified: true)),
+                isPrivileged: false)
+        }
+        var queue = FairQueue<Int>()
+        var lanes: [[Int]] = [[], [], [], []]
+        var order: [Int] = []
+        var next = 0
+        for _ in 0..<2_000 {
+            switch Int.random(in: 0..<5, using: &random) {
+            case 0, 1:
+                let lane = Int.random(in: 0..<4, using: &random)
+                queue.push(next, of: accounts[lane])
+                if lanes[lane].isEmpty { order.append(lane) }
+                lanes[lane].append(next)
+                next += 1
+            case 2, 3:
+                let item = queue.pop()
+                guard let lane = order.first else {
+                    #expect(item == nil)
+                    break
+                }
+                order.removeFirst()
+                #expect(item == lanes[lane].removeFirst())
+                if !lanes[lane].isEmpty { order.append(lane) }
+            default:
+                let wanted = Int.random(in: 0...max(1, next), using: &random)
+                let found = queue.remove { $0 == wanted }
+                guard let lane = lanes.firstIndex(where: { $0.contains(wanted) }) else {
+                    #expect(found == nil)
+                    break
+                }
+                #expect(found == wanted)
+                lanes[lane].removeAll { $0 == wanted }
+                if lanes[lane].isEmpty { order.removeAll { $0 == lane } }
+            }
+            #expect(queue.count == lanes.reduce(0) { $0 + $1.count })
+            for lane in 0..<4 { #expect(queue.count(of: accounts[lane]) == lanes[lane].count) }
+        }
+    }
+
+    /// One who has a hundred requests waiting is served once between two of another.
+    @Test func anotherIsServedAfterOneOfMany() throws {
+        let gate = Gate()
+        let served = Mutex<[UInt32]>([])
+        let service = TestService { request in
+            served.withLock { $0.append(request.request.caller.uid) }
+            if request.request.opcode == .wrap { gate.wait() }
+            return .echo
+        }
+        try TestServer.run(workers: 1, service: service, tuning: Self.twoUsers()) { server in
+            let hog = try server.connect()
+            try hog.send(TestClient.frame(.wrap, id: 1))
+            #expect(Patience.until { gate.arrived == 1 })
+            let victim = try server.connect()
+            // Both are known, so that turns are taken; the worker is busy until all of this waits.
+            #expect(Patience.until { server.server.figures.connections == 2 })
+            for id in 2...50 as ClosedRange<UInt32> { try hog.send(TestClient.frame(.unwrap, id: id)) }
+            try victim.send(TestClient.frame(.unwrap, id: 1) + TestClient.frame(.unwrap, id: 2))
+            #expect(Patience.until { server.server.figures.queued == 51 })
+            gate.letIn()
+            for _ in 1...50 { _ = try hog.next() }
+            for _ in 1...2 { _ = try victim.next() }
+            let order = served.withLock { $0 }
+            let second = order.indices.filter { order[$0] == 61_002 }
+            #expect(second.count == 2 && second[1] <= 6, "\(order)")
+        }
+    }
+
+    @Test func requestsInFlightAreBounded() throws {
+        let gate = Gate()
+        let service = TestService { request in
+            if request.request.opcode == .wrap { gate.wait() }
+            return .echo
+        }
+        try TestServer.run(workers: 2, service: service, configure: { $0.quota.inFlight = 2 }) { server in
+            let clients = try (0..<3).map { _ in try server.connect() }
+            for client in clients.prefix(2) { try client.send(TestClient.frame(.wrap, id: 1)) }
+            #expect(Patience.until { gate.arrived == 2 })
+            // At the bound two are in flight; one past it is told so at once, by name and with the time to wait.
+            let refused = try clients[2].ask(.ping, id: 1)
+            #expect(refused.refusal == .busy)
+            gate.letIn()
+            for client in clients.prefix(2) { #expect(try client.next().header.kind == .reply) }
+            #expect(try clients[2].ask(.ping, id: 2).header.kind == .reply)
+        }
+    }
+
+    @Test func theRateIsBounded() throws {
+        try TestServer.run(configure: {
+            $0.quota.requestsPerSecond = 1
+            $0.quota.burst = 3
+        }) { server in
+            let client = try server.connect()
+            let started = MonotonicClock.now()
+            for id in 1...3 as ClosedRange<UInt32> { #expect(try client.ask(id: id).header.kind == .reply) }
+            let refused = try client.ask(id: 4)
+            // Unless the machine took more than a second for all this, the fourth was too fast.
+            if MonotonicClock.now() - started < 1_000_000_000 {
+                let body = try RefusalBody.decode(refused.body.span.bytes)
+                #expect(refused.refusal == .busy)
+                #expect(body.retryAfter.map { (1...1_001).contains($0) } == true)
+            }
+            // Another connection of the same caller is the same caller.
+            let again = try server.connect()
+            #expect(Patience.until { (try? again.ask(id: 5))?.header.kind == .reply })
+        }
+    }
+
+    /// The bucket: at its bound, one past it, and full again after an hour.
+    @Test func aBucketOfTokens() {
+        var configuration = Configuration()
+        configuration.quota.requestsPerSecond = 10
+        configuration.quota.burst = 5
+        let settings = ServerSettings(configuration)
+        let account = CallerAccount(
+            CallerAccount.Key(Caller(pid: 1, uid: 1, gid: 1, groups: [], unit: nil, pidfdVerified: true)), isPrivileged: false)
+        let start: UInt64 = 1_000_000_000_000
+        func take(_ now: UInt64) -> UInt32? {
+            guard let refusal = account.enter(settings, isShared: false, now: now) else {
+                account.leave()
+                return nil
+            }
+            return refusal.retryAfter
+        }
+        for _ in 0..<5 { #expect(take(start) == nil) }
+        #expect(take(start) == 101)
+        #expect(take(start + 99_999_999) == 1)
+        #expect(take(start + 100_000_000) == nil)
+        #expect(take(start + 100_000_000) != nil)
+        for _ in 0..<5 { #expect(take(start + 3_600_000_000_000_000) == nil) }
+        #expect(take(start + 3_600_000_000_000_000) != nil)
+        // A clock that seems to go back gives nothing.
+        #expect(take(start) != nil)
+    }
+
+    @Test func oneCallerCannotHoldAllConnections() throws {
+        try TestServer.run(
+            tuning: Self.twoUsers(),
+            configure: {
+                $0.socket.maximumConnections = 10
+                $0.quota.connections = 2
+            }
+        ) { server in
+            // Connections alternate between the two users.
+            let clients = try (0..<4).map { _ in try server.connect() }
+            for client in clients { #expect(try client.ask(id: 1).header.kind == .reply) }
+            for _ in 0..<2 {
+                let refused = try server.connect()
+                #expect(try refused.next().refusal == .busy)
+                #expect(try refused.isAtEnd())
+            }
+        }
+    }
+
+    @Test func unprovenPeersAreRefusedWhereProofIsAsked() throws {
+        try TestServer.run(tuning: Self.twoUsers(false), configure: { $0.socket.requiresPidfd = true }) { server in
+            let refused = try server.connect()
+            #expect(try refused.next().refusal == .identityUnproven)
+            #expect(try refused.isAtEnd())
+        }
+        try TestServer.run(tuning: Self.twoUsers(false)) { server in
+            let client = try server.connect()
+            #expect(try client.ask(id: 1).header.kind == .reply)
+        }
+    }
+}
