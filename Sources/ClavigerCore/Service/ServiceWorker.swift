@@ -122,8 +122,15 @@ final class ServiceWorker: RequestWorker {
                 return
             }
         }
-        guard view.allows(permission) else { throw Refusal(.denied) }
+        let isAllowed =
+            ServiceWorker.instanceWide.contains(opcode) ? view.allows(permission, on: .instance) : view.allows(permission)
+        guard isAllowed else { throw Refusal(.denied) }
     }
+
+    /// What concerns the instance as a whole though its permission is about keys: a grant for some of them is not enough.
+    private static let instanceWide: Set<Opcode> = [
+        .settingsShow, .settingsSet, .auditRotate, .importTokenCreate, .importTokenTake, .importTokenList, .importTokenDelete,
+    ]
 
     private func perform(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
         switch call.request.opcode {

@@ -62,7 +62,7 @@ extension TokenService {
         guard head.digest == digest else {
             return "the database was changed by somebody else than the daemon since it was signed (epoch \(head.epoch)): \(way)"
         }
-        guard head.auditSequence <= log?.sequence ?? 0, head.auditSequence != log?.sequence || head.auditHash == log?.hash else {
+        guard reaches(head, log) else {
             return "what the database says of the audit log was changed since it was signed, record \(head.auditSequence): \(way)"
         }
         guard head.epoch >= remembered else {
@@ -70,6 +70,14 @@ extension TokenService {
                 "the database is older than the token remembers, epoch \(head.epoch) and not \(remembered): it was put back. \(way)"
         }
         return nil
+    }
+
+    /// Whether the audit log, as far as the database says, had got as far as the head holds.
+    private func reaches(_ head: Head, _ log: (sequence: UInt64, hash: [UInt8])?) -> Bool {
+        // Before the log had a record there is nothing to fall behind.
+        guard !head.auditHash.isEmpty else { return true }
+        guard let log else { return false }
+        return log.sequence > head.auditSequence || log.sequence == head.auditSequence && log.hash == head.auditHash
     }
 
     private func anchors(_ session: inout Session) throws(TokenFailure) -> [EpochAnchor] {
