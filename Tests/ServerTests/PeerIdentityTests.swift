@@ -164,7 +164,8 @@ import Testing
             let cgroup = Cgroup(path)
             do {
                 let client = try Client(directory, cgroup.entering(directory.path))
-                #expect(try PeerIdentity.caller(of: client.connection).unit == unit, "\(path)")
+                let caller = try PeerIdentity.caller(of: client.connection)
+                #expect(caller.unit == unit && !caller.isForeign, "\(path)")
             }
             cgroup.remove(directory.path)
         }
@@ -177,7 +178,7 @@ import Testing
         defer { cgroup.remove(directory.path) }
         let client = try Client(directory, cgroup.entering(directory.path) + unshare)
         let caller = try PeerIdentity.caller(of: client.connection)
-        #expect(caller.unit == nil)
+        #expect(caller.unit == nil && caller.isForeign)
         #expect(caller.uid == geteuid())
     }
 
@@ -188,7 +189,7 @@ import Testing
         let client = try Client(directory, cgroup.entering(directory.path), forks: true)
         client.reap()
         let caller = try PeerIdentity.caller(of: client.connection)
-        #expect(caller.unit == nil)
+        #expect(caller.unit == nil && caller.isForeign)
         #expect(caller.uid == geteuid())
     }
 
@@ -206,7 +207,7 @@ import Testing
         #expect(try PeerIdentity.caller(of: victim.connection).unit == "payments.service")
         #expect(PeerUnit.parse(ProcessFile.text("/proc/\(number)/cgroup") ?? "") == "payments.service")
         let caller = try PeerIdentity.caller(of: attacker.connection)
-        #expect(caller.unit == nil)
+        #expect(caller.unit == nil && caller.isForeign)
         #expect(caller.uid == 1500)
     }
 }

@@ -267,9 +267,9 @@ import Testing
     /// Fewer sessions than workers: the rest waits its turn, and every request is done.
     @Test func c18_fewSessionsAreShared() throws {
         var settings = DaemonHarness.Settings()
-        settings.tables = ["[workers]", "count = 3"]
-        // One holds the login, one signs.
-        let faulty = try Faulty(settings, "sessions 4")
+        settings.tables = ["[workers]", "count = 4"]
+        // One holds the login, one signs; three are left for four workers.
+        let faulty = try Faulty(settings, "sessions 5")
         let seen = Observations()
         let (socket, envelope) = (faulty.daemon.socket, faulty.envelope)
         let load = Threads(6) { _ in

@@ -39,6 +39,11 @@ package final class AccessSnapshot: Sendable {
         self.byUnit = byUnit
     }
 
+    /// Whether it allows what another one does, to the letter.
+    func saysTheSame(as other: AccessSnapshot) -> Bool {
+        isVerified == other.isVerified && grants == other.grants && roles == other.roles
+    }
+
     /// What there is before the database is verified: nothing.
     package static let unverified = AccessSnapshot(epoch: 0, isVerified: false, grants: [], customRoles: [])
 

@@ -1,4 +1,5 @@
 import ClavigerWire
+import Glibc
 import Logging
 import SecureMemory
 
@@ -77,7 +78,14 @@ final class ServiceWorker: RequestWorker {
         return audit.keep(record, refusal, trace)
     }
 
-    func delivered() { gate.open() }
+    func delivered() {
+        gate.open()
+        guard let session = tokenSession, session.lacksSession else { return }
+        session.lacksSession = false
+        // The kernel wakes whoever began to wait last: the one that was refused would come to this very worker again and again, which the
+        // token has no session for. Others take it while this one rests.
+        usleep(2 * TokenService.sessionRetry * 1_000)
+    }
 
     /// How often a request is done before it is given up, when what it rests on changes each time.
     private static let rounds = 4

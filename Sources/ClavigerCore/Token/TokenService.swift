@@ -202,6 +202,9 @@ package final class TokenService: Sendable {
         }
     }
 
+    /// What a caller is told to wait when the token has no session for the worker, in milliseconds.
+    static let sessionRetry: UInt32 = 100
+
     /// Begins a request's use of the token: session, handles and snapshot belong together until `leave`.
     ///
     /// - Throws: the refusal for the present state; then there is nothing to leave.
@@ -216,7 +219,10 @@ package final class TokenService: Sendable {
                 try worker.prepare(live)
             } catch {
                 // The token has no session left for this worker; that is no reason to take those of the others away.
-                if error.returnValue == .sessionCount { throw Refusal(.busy, retryAfter: 100) }
+                if error.returnValue == .sessionCount {
+                    worker.lacksSession = true
+                    throw Refusal(.busy, retryAfter: TokenService.sessionRetry)
+                }
                 declareLost("a session cannot be opened: \(error)")
                 throw Refusal(.tokenUnavailable, retryAfter: 1_000)
             }

@@ -11,6 +11,8 @@ package final class TokenSession {
     private let place: UnsafeMutableRawBufferPointer
     /// How often the worker is inside the gate: twice while a batch has let another request in.
     var depth = 0
+    /// The token had no session for the worker when it last asked for one.
+    var lacksSession = false
     /// The token generation that the session belongs to; 0 when there is none.
     private(set) var generation: UInt64 = 0
 

@@ -18,15 +18,13 @@ struct AcceptRollbackCommand: ParsableCommand {
             JSON: serves, state, reason.
             """)
 
-    @Flag(help: "You know where the database comes from.")
-    var yes = false
-
+    @OptionGroup var confirmation: ConfirmationOption
     @OptionGroup var options: GlobalOptions
 
     func run() throws {
-        guard yes else {
-            throw CommandFailure.usage(
-                "this takes the database for true as it stands", "read 'claviger status', then give --yes")
+        try confirmation.confirm { () throws(CommandFailure) in
+            let health = try options.ask { (client) throws(ClientError) in try client.health() }
+            return "\(Text.safe(health.reason))\nThe database is taken for true as it stands."
         }
         let health = try options.ask { (client) throws(ClientError) in try client.acceptRollback() }
         try options.print(HealthDocument(health), orText: HealthDocument.text(health))

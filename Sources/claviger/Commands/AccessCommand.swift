@@ -47,10 +47,8 @@ struct AccessCommand: ParsableCommand {
         @Option(help: "Only for keys of this ring.")
         var ring: String?
 
-        @Option(
-            name: .customLong("for"),
-            help: ArgumentHelp("How long, such as 90d, 12h or 30min; for ever without.", valueName: "span"))
-        var span: String?
+        @Option(name: .customLong("for"), help: ArgumentHelp("How long, \(Span.form); for ever without.", valueName: "span"))
+        var span: Span?
 
         @Option(help: ArgumentHelp("Only where the context begins with this string; repeat it for the next.", valueName: "text"))
         var context: [String] = []
@@ -59,14 +57,11 @@ struct AccessCommand: ParsableCommand {
 
         func validate() throws {
             if key != nil, ring != nil { throw ValidationError("--key and --ring exclude each other") }
-            if let span, TimeSpan.milliseconds(span) == nil {
-                throw ValidationError("--for takes a number with d, h, min or s, such as 90d")
-            }
         }
 
         func run() throws {
             let scope = key.map { "key:\($0)" } ?? ring.map { "ring:\($0)" } ?? "instance"
-            let expires = span.flatMap(TimeSpan.milliseconds).map { TimeSpan.now + $0 }
+            let expires = span.map { Moment.fromNow($0).milliseconds }
             let grant = try options.ask(key: key) { (client) throws(ClientError) in
                 try client.grant(role, to: subject, on: scope, expires: expires, context: context)
             }

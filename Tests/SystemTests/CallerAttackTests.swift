@@ -1,0 +1,192 @@
+import ClavigerClient
+import ClavigerWire
+import Glibc
+import Support
+import Testing
+
+/// What callers try in order to pass for somebody else, or to keep what was taken from them. Only root can be several people.
+@Suite struct CallerAttackTests {
+    private static let service: uid_t = 61_001
+    private static let stranger: uid_t = 61_002
+
+    /// A daemon whose socket is open to all, one key, and a grant on it.
+    private static func prepared() throws -> (daemon: DaemonHarness, grant: String) {
+        var settings = DaemonHarness.Settings()
+        settings.isOpen = true
+        let daemon = try DaemonHarness.running(settings)
+        chmod(daemon.socket, 0o666)
+        #expect(try daemon.claviger("key", "create", "payroll").status == 0)
+        let made = try daemon.claviger("access", "grant", "user:\(service)", "Reader", "--key", "payroll", "--json")
+        let id = try #require(made.text.firstMatch(of: /"id" ?: ?"([0-9a-f-]{36})"/)?.1)
+        return (daemon, String(id))
+    }
+
+    private static func isRoot(_ name: String) -> Bool {
+        if geteuid() != 0 { skip("CallerAttackTests.\(name)", "needs root") }
+        return geteuid() == 0
+    }
+
+    /// What all scripts share: connecting as somebody, asking, reading an answer.
+    private static let prelude = """
+        import os, socket, struct, subprocess, sys, array, fcntl, termios, time
+        path, claviger, grant = sys.argv[1:4]
+        def connect(uid, name=None):
+            os.setegid(uid); os.seteuid(uid)
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            if name is not None: s.bind(name)
+            s.connect(path)
+            os.seteuid(0); os.setegid(0)
+            return s
+        def field(tag, value): return struct.pack('>HI', tag, len(value)) + value
+        def frame(opcode, number, body=b''):
+            return struct.pack('>IBBHII', 12 + len(body), 1, 0, opcode, number, 0) + body
+        def wrap(number, items=1):
+            item = field(1, b'0123456789abcdef')
+            many = struct.pack('>I', items) + (struct.pack('>I', len(item)) + item) * items
+            return frame(0x10, number, field(1, b'payroll') + field(2, many))
+        def read(s, n):
+            data = b''
+            while len(data) < n:
+                part = s.recv(n - len(data))
+                if not part: raise SystemExit('the stream ended')
+                data += part
+            return data
+        def answer(s):
+            head = read(s, 16)
+            return head[5], struct.unpack('>I', head[12:])[0], read(s, struct.unpack('>I', head[:4])[0] - 12)
+        # The code of the first item of a batch: a list's header, an item's length, a field's header.
+        def succeeded(a): return a[0] == 1 and a[2][14:20] == b'\\0\\1\\0\\0\\0\\4' and a[2][20:24] == b'\\0\\0\\0\\0'
+        def whoami(s):
+            s.sendall(frame(4, 1)); a = answer(s)
+            return struct.unpack('>I', a[2][6:10])[0]
+
+        """
+
+    private static func run(_ script: String, _ daemon: DaemonHarness, _ grant: String) throws -> Finished {
+        let file = daemon.directory + "/attack.py"
+        try writeFile(file, prelude + script)
+        return try Child.run(
+            "/usr/bin/python3", [file, daemon.socket, try Programs.path("claviger"), grant], directory: daemon.directory,
+            environment: daemon.environment)
+    }
+
+    /// Lesson E2: what a caller binds its own end to says nothing about it.
+    @Test func e2_hostileSocketNames() throws {
+        guard Self.isRoot("e2_hostileSocketNames") else { return }
+        let (daemon, grant) = try Self.prepared()
+        let ended = try Self.run(
+            """
+            names = ['\\0claviger', '\\0uid=0', '\\0/run/claviger/claviger.sock;uid=0;', '\\0pid=1;uid=0;socket=x', '\\0' + 'x' * 100]
+            for name in names:
+                s = connect(\(Self.stranger), name)
+                assert whoami(s) == \(Self.stranger), name
+                s.sendall(wrap(2)); a = answer(s)
+                assert a[:2] == (2, 33), (name, a)
+            print('denied', len(names))
+            """, daemon, grant)
+        #expect(ended.status == 0 && ended.text == "denied 5\n", "\(ended.text) \(ended.errorText)")
+    }
+
+    /// Lesson E3: groups are those of the process at connect, not those of an account's entry.
+    @Test func e3_droppedAndGainedGroups() throws {
+        guard Self.isRoot("e3_droppedAndGainedGroups") else { return }
+        let (daemon, grant) = try Self.prepared()
+        #expect(try daemon.claviger("access", "grant", "group:62001", "Wrapper").status == 0)
+        let ended = try Self.run(
+            """
+            def may(groups):
+                os.setgroups(groups); s = connect(\(Self.stranger)); os.setgroups([0])
+                s.sendall(wrap(1)); return succeeded(answer(s))
+            assert may([62001]) and may([5, 62001, 7])
+            assert not may([]) and not may([62000, 62002]) and not may([0])
+            # Dropped after the connection was made: it stays the connector's.
+            os.setgroups([62001]); s = connect(\(Self.stranger)); os.setgroups([])
+            s.sendall(wrap(1)); assert succeeded(answer(s))
+            print('ok')
+            """, daemon, grant)
+        #expect(ended.status == 0 && ended.text == "ok\n", "\(ended.text) \(ended.errorText)")
+    }
+
+    /// Lesson E6: a connection that is handed on stays the connector's, whoever writes to it, to its end.
+    @Test func e6_passedSocketsStayTheConnectors() throws {
+        guard Self.isRoot("e6_passedSocketsStayTheConnectors") else { return }
+        let (daemon, grant) = try Self.prepared()
+        let ended = try Self.run(
+            """
+            mine, theirs = socket.socketpair()
+            s = connect(\(Self.service)); t = connect(\(Self.stranger))
+            socket.send_fds(mine, [b'x'], [s.fileno(), t.fileno()])
+            if os.fork() == 0:
+                os.setgroups([]); os.setgid(\(Self.stranger)); os.setuid(\(Self.stranger))
+                _, fds, _, _ = socket.recv_fds(theirs, 1, 2)
+                granted, own = [socket.socket(fileno=fd) for fd in fds]
+                assert whoami(granted) == \(Self.service) and whoami(own) == \(Self.stranger)
+                granted.sendall(wrap(2)); assert succeeded(answer(granted))
+                own.sendall(wrap(2)); assert answer(own)[:2] == (2, 33)
+                print('as said', flush=True); os._exit(0)
+            assert os.wait()[1] == 0
+            """, daemon, grant)
+        #expect(ended.status == 0 && ended.text == "as said\n", "\(ended.text) \(ended.errorText)")
+    }
+
+    /// Lesson E9: with 1,000 requests in flight, none succeeds once the revoke, or the disable, is acknowledged.
+    @Test(arguments: ["revoke", "disable"]) func e9_nothingAfterTheAcknowledgement(what: String) throws {
+        guard Self.isRoot("e9_nothingAfterTheAcknowledgement") else { return }
+        let (daemon, grant) = try Self.prepared()
+        let ended = try Self.run(
+            """
+            # 40 connections with 25 requests of 16 wraps each: every reply fits its socket's buffer, so what was queued before the
+            # acknowledgement can be read then, and whatever comes behind it was queued afterwards.
+            conns = [connect(\(Self.service)) for _ in range(40)]
+            for s in conns: s.sendall(b''.join(wrap(n, 16) for n in range(1, 26)))
+            command = ['access', 'revoke', grant] if '\(what)' == 'revoke' else ['key', 'disable', 'payroll']
+            subprocess.run([claviger] + command, check=True, stdout=subprocess.DEVNULL)
+            before = late = refused = 0
+            for s in conns:
+                size = array.array('i', [0]); fcntl.ioctl(s, termios.FIONREAD, size); left = size[0]
+                for n in range(25):
+                    is_before = left > 0
+                    a = answer(s); left -= 16 + len(a[2])
+                    if succeeded(a):
+                        if is_before: before += 1
+                        else: late += 1
+                    else: refused += 1
+            for s in conns[:5]:
+                s.sendall(wrap(99)); assert not succeeded(answer(s))
+            print(before, late, refused)
+            """, daemon, grant)
+        #expect(ended.status == 0, "\(ended.text) \(ended.errorText)")
+        let counts = ended.text.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
+        try #require(counts.count == 3, "\(ended.text)")
+        #expect(counts[1] == 0, "\(counts[1]) answers after the acknowledgement")
+        #expect(counts[2] > 0 && counts[0] + counts[2] == 1_000)
+        print("CallerAttackTests: \(what): \(counts[0]) answered before, \(counts[2]) refused after, of 1,000 in flight")
+    }
+
+    /// Management on a socket of its own: the other one refuses it to everybody, and takes all else.
+    @Test func managementHasASocketOfItsOwn() throws {
+        var settings = DaemonHarness.Settings()
+        let daemon = try DaemonHarness(settings)
+        let admin = daemon.directory + "/admin"
+        settings.socketLines = ["admin-path = \"\(admin)\""]
+        try daemon.configure(settings)
+        try daemon.start()
+        try daemon.wait(for: .ready)
+        var status = stat()
+        #expect(stat(admin, &status) == 0 && status.st_mode & 0o7777 == 0o600)
+        let refused = try daemon.claviger("key", "create", "payroll")
+        #expect(refused.status == 1 && refused.errorText.contains("admin-socket-only"), "\(refused.errorText)")
+        #expect(refused.errorText.contains(admin), "\(refused.errorText)")
+        #expect(try daemon.claviger("key", "create", "payroll", "--socket", admin).status == 0)
+        try writeFile(daemon.directory + "/dek", "0123456789abcdef")
+        #expect(try daemon.shell("claviger wrap payroll < dek | claviger unwrap").text == "0123456789abcdef")
+        #expect(try daemon.claviger("status", "--socket", admin).status == 0)
+        // Every opcode that administers, by the table.
+        let peer = try WirePeer(daemon.socket)
+        for (number, opcode) in Opcode.allCases.enumerated() where opcode.entry.isManagement {
+            #expect(try peer.ask(opcode, id: UInt32(number)).refusal == .adminSocketOnly, "\(opcode)")
+        }
+        daemon.stop()
+        #expect(access(admin, F_OK) != 0)
+    }
+}
