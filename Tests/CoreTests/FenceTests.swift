@@ -82,6 +82,50 @@ import Testing
 
     static let stranger = Caller(pid: 1, uid: 61_001, gid: 61_001, groups: [], unit: nil, pidfdVerified: true)
 
+    /// Lesson E10: unknown, forbidden and in another ring are refused in the same bytes after the same number of statements: none. An
+    /// operation that is allowed shows that the count counts.
+    @Test func denialsTakeTheSameSteps() async {
+        await #expect(processExitsWith: .success) { try FenceTests.denials() }
+    }
+
+    private static func denials() throws {
+        let instance = try TestInstance()
+        for (number, name) in ["granted", "forbidden"].enumerated() {
+            _ = try instance.perform(
+                TestInstance.change(UInt64(number), .keyCreate, .create(TestInstance.key(name))))
+        }
+        try send(
+            instance, .accessGrant,
+            AccessGrantRequest(
+                subject: "user:61001", operation: OperationID(high: 1, low: 1), role: "Manager", scope: "key:granted"))
+        let store = try instance.token.store
+        var answers: Set<String> = []
+        for reference in ["forbidden", "absent", "6f1d3c5a-9b7e-4a02-8c41-d2e3f4a5b6c7"] {
+            for opcode in [Opcode.keyShow, .keyVersions, .keyDisable, .keyRotate] {
+                let before = try store.withConnection { connection throws(StoreError) in connection.statements }
+                do {
+                    if opcode == .keyShow || opcode == .keyVersions {
+                        _ = try instance.ask(opcode, KeyShowRequest(key: KeyReference(reference)), as: stranger) { _ in true }
+                    } else {
+                        let message = KeyChangeRequest(key: KeyReference(reference), operation: RandomSource.identifier())
+                        _ = try instance.ask(opcode, message, as: stranger) { _ in true }
+                    }
+                    Issue.record("\(opcode) of \(reference) is allowed")
+                } catch let refusal as Refusal {
+                    answers.insert("\(opcode) \(refusal)")
+                }
+                let after = try store.withConnection { connection throws(StoreError) in connection.statements }
+                answers.insert("\(opcode) takes \(after - before)")
+            }
+        }
+        // One refusal and one count for each operation, whatever was named.
+        #expect(answers.count == 8, "\(answers.sorted())")
+        let before = try store.withConnection { connection throws(StoreError) in connection.statements }
+        let message = KeyChangeRequest(key: .name("granted"), operation: RandomSource.identifier())
+        #expect(try instance.ask(.keyDisable, message, as: stranger) { _ in true })
+        #expect(try store.withConnection { connection throws(StoreError) in connection.statements } > before + 2)
+    }
+
     @Test func noAnswerAfterARevoke() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()

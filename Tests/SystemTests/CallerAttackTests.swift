@@ -129,6 +129,37 @@ import Testing
         #expect(ended.status == 0 && ended.text == "as said\n", "\(ended.text) \(ended.errorText)")
     }
 
+    /// Lesson E10: no denial asks the token for anything, whatever it denies.
+    @Test func e10_denialsAskNothingOfTheToken() throws {
+        guard Self.isRoot("e10_denialsAskNothingOfTheToken") else { return }
+        var settings = DaemonHarness.Settings()
+        settings.isOpen = true
+        let daemon = try DaemonHarness(settings)
+        let faults = try daemon.useFaultModule()
+        try daemon.start()
+        chmod(daemon.socket, 0o666)
+        for (name, ring) in [("payroll", "default"), ("mine", "default"), ("far", "other")] {
+            if ring != "default" { #expect(try daemon.claviger("ring", "create", ring).status == 0) }
+            #expect(try daemon.claviger("key", "create", name, "--ring", ring).status == 0)
+        }
+        #expect(try daemon.claviger("access", "grant", "user:\(Self.stranger)", "Reader", "--key", "mine").status == 0)
+        for name in ["payroll", "far", "absent", "6f1d3c5a-9b7e-4a02-8c41-d2e3f4a5b6c7", "mine"] {
+            let before = try faults.calls().count
+            let ended = try Self.run(
+                """
+                s = connect(\(Self.stranger))
+                item = field(1, b'0123456789abcdef')
+                many = struct.pack('>II', 1, len(item)) + item
+                s.sendall(frame(0x10, 1, field(1, b'\(name)') + field(2, many))); a = answer(s)
+                print(a[0], a[1])
+                """, daemon, "none")
+            // A worker opens its session with its first request, whatever that is.
+            let calls = try faults.calls().dropFirst(before).map(\.function).filter { $0 != "C_OpenSession" }
+            #expect(ended.text == (name == "mine" ? "1 0\n" : "2 33\n"), "\(name): \(ended.text)\(ended.errorText)")
+            #expect(calls.isEmpty == (name != "mine"), "\(name): \(calls)")
+        }
+    }
+
     /// Lesson E9: with 1,000 requests in flight, none succeeds once the revoke, or the disable, is acknowledged.
     @Test(arguments: ["revoke", "disable"]) func e9_nothingAfterTheAcknowledgement(what: String) throws {
         guard Self.isRoot("e9_nothingAfterTheAcknowledgement") else { return }

@@ -40,6 +40,8 @@ package enum SQLValue: Sendable {
 /// One connection to a SQLite database: the thin layer over the C library. Used under a lock by whoever owns it.
 package final class SQLiteConnection {
     private let database: OpaquePointer
+    /// How many statements were run: what tests of equal steps count.
+    private(set) var statements = 0
     /// What the rows are, for the head.
     let rows = RowDigest()
 
@@ -62,6 +64,7 @@ package final class SQLiteConnection {
 
     /// Runs statements that give no rows.
     package func execute(_ sql: String) throws(StoreError) {
+        statements += 1
         guard sqlite3_exec(database, sql, nil, nil, nil) == SQLITE_OK else { throw failure() }
     }
 
@@ -72,6 +75,7 @@ package final class SQLiteConnection {
     package func run(
         _ sql: String, _ values: [SQLValue] = [], row: (SQLiteRow) throws(StoreError) -> Void = { _ in }
     ) throws(StoreError) -> Int {
+        statements += 1
         var statement: OpaquePointer?
         guard sqlite3_prepare_v2(database, sql, -1, &statement, nil) == SQLITE_OK, let statement else { throw failure() }
         defer { sqlite3_finalize(statement) }
