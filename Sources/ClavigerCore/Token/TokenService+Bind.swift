@@ -39,6 +39,8 @@ extension TokenService {
         for intent in try stored({ () throws(StoreError) in try store.openIntents() }) {
             try settle(intent, objects, &session, &scratch)
         }
+        // What was completed may have been an import token's last use, which ends its pair.
+        try destroyOrdered(&objects, &session)
         try loadAccess()
         let keys = try ledger.load()
         var handles: [ObjectName: SuiteHandles] = [:]
