@@ -16,10 +16,11 @@ import Testing
         if byOperator { return 1 }
         guard let previous else { return 1 }
         if previous.result == .pending && warnings.countLow { return nil }
+        if previous.result == .unjudged && same && warnings.countLow { return nil }
         switch (previous.result, same) {
-        case (.refused, true), (.locked, true): return nil
+        case (.refused, true), (.locked, _): return nil
         case (.pending, true): return previous.attempts < 2 ? previous.attempts + 1 : nil
-        case (.refused, false), (.locked, false), (.pending, false), (.accepted, _), (.unjudged, _): return 1
+        case (.refused, false), (.pending, false), (.accepted, _), (.unjudged, _): return 1
         }
     }
 

@@ -368,6 +368,27 @@ private struct Workbench: ~Copyable {
         #expect(try Files.read(live) == [])
     }
 
+    /// A token file can be damaged and still parse, in the PIN's record: the copy of the last login that succeeded outlives all tries.
+    @Test func noAttemptReplacesTheCopyOfTheLastSuccess() throws {
+        let directory = try TemporaryDirectory()
+        defer { withExtendedLifetime(directory) {} }
+        let (files, live, copy, content) = try storage(directory)
+        let accepted = Files.parent(of: copy) + "/" + TokenFiles.acceptedFile
+        try files.copy()
+        #expect(Files.status(accepted) == nil)
+        try files.copy(accepted: true)
+        var damaged = content
+        damaged[damaged.count - 1] ^= 1
+        #expect(TokenFiles.parses(damaged))
+        try overwrite(live, damaged)
+        for _ in 0..<3 { try files.copy() }
+        #expect(try Files.read(copy) == damaged)
+        #expect(try Files.read(accepted) == content)
+        #expect(try #require(Files.status(accepted)).st_mode & 0o777 == 0o600)
+        try files.destroyCopies()
+        #expect(Files.status(accepted) == nil)
+    }
+
     @Test func aTokenThatWasTakenAwayStaysAway() throws {
         let directory = try TemporaryDirectory()
         defer { withExtendedLifetime(directory) {} }

@@ -128,6 +128,25 @@ import Testing
             try daemon.wait(for: .needsOperator)
         }
         #expect(try faults.calls("C_Login").count == 3)
+        // Not even for another PIN, though no flag of the token says so: somebody has to look first.
+        try faults.set()
+        try daemon.replacePIN(right, keepingIdentity: false)
+        try daemon.restart()
+        #expect(try daemon.wait(for: .needsOperator).reason.contains("lock"))
+        #expect(try faults.calls("C_Login").count == 3)
+        #expect(try daemon.claviger("unlock", "--pin-file", daemon.pinFile).status == 0)
+        #expect(try faults.calls("C_Login").count == 4)
+    }
+
+    /// A token may say anything to a wrong PIN: once it counts failed logins, what has no verdict is not tried again either.
+    @Test func d1_anUnclearAnswerIsNotRepeated() throws {
+        let daemon = try DaemonHarness()
+        let faults = try daemon.useFaultModule()
+        try faults.set("C_Login return=CKR_FUNCTION_FAILED", "C_GetTokenInfo flags=CKF_USER_PIN_COUNT_LOW")
+        try daemon.launch()
+        try daemon.waitUntilAnswering()
+        try daemon.wait(for: .needsOperator)
+        #expect(try faults.calls("C_Login").count == 1)
     }
 
     /// However a login ends, the marker says what is known, and no refused PIN is tried again.
@@ -197,10 +216,22 @@ import Testing
         let open = try memory.mappings(holding: user).filter { !$0.isLocked }
         #expect(open.isEmpty, "the user PIN is in \(open.map(\.line))")
         #expect(try memory.mappings(holding: officer).isEmpty)
-        for name in try listDirectory(daemon.state) {
-            guard let content = try? readFile(daemon.state + "/" + name) else { continue }
-            for pin in [user, officer] { #expect(!contains(content, pin), "\(name)") }
+        // A core could hold locked pages: there is none.
+        let limits = String(decoding: try readFile("/proc/\(pid)/limits"), as: UTF8.self)
+        let core = try #require(limits.split(separator: "\n").first { $0.hasPrefix("Max core file size") })
+        #expect(core.split(separator: " ").dropFirst(4).prefix(2) == ["0", "0"])
+        var searched = 0
+        for directory in [daemon.state, daemon.state + "/audit"] {
+            for name in try listDirectory(directory) {
+                guard let content = try? readFile(directory + "/" + name) else { continue }
+                for pin in [user, officer] { #expect(!contains(content, pin), "\(name)") }
+                searched += 1
+            }
         }
+        #expect(searched > 3)
+        let log = try readFile(daemon.logFile)
+        #expect(!log.isEmpty)
+        for pin in [user, officer] { #expect(!contains(log, pin)) }
     }
 }
 

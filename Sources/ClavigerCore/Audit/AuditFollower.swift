@@ -21,6 +21,13 @@ package struct AuditFollower {
         while true {
             if segment == nil { segment = try AuditSegment.list(directory).first }
             guard let current = segment else { return true }
+            // Old files may be taken away: what follows goes on with the oldest that is left.
+            if Files.status(current.path) == nil {
+                guard let next = try AuditSegment.list(directory).first(where: { $0.first > current.first }) else { return true }
+                segment = next
+                offset = 0
+                continue
+            }
             var takes = true
             var taken = offset
             let end = try AuditLines.read(current.path, from: offset, failed: { $0 }) { (line, place) throws(FileError) in

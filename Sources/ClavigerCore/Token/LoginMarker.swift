@@ -127,9 +127,20 @@ package struct LoginMarker: Equatable, Sendable {
         guard let previous else { return .attempt(LoginMarker(source: source, result: .pending, attempts: 1)) }
         let isSame = previous.source == source
         switch previous.result {
-        case .accepted, .unjudged:
+        case .accepted:
             return .attempt(LoginMarker(source: source, result: .pending, attempts: 1))
-        case .refused, .locked:
+        case .unjudged:
+            // A token may give any code for a wrong PIN; its count of failed logins then says more than the code.
+            if isSame && warnings.countLow {
+                return .refuse(
+                    "the last login with the PIN from \(source.name) failed, and the token reports failed ones: run 'claviger unlock'"
+                )
+            }
+            return .attempt(LoginMarker(source: source, result: .pending, attempts: 1))
+        case .locked:
+            // Not even for a changed source: a token may have locked the PIN without a flag that says so.
+            return .refuse("the token has locked the user PIN: reset it with the SO PIN, then run 'claviger unlock'")
+        case .refused:
             if isSame {
                 return .refuse(
                     "the token refused the PIN from \(source.name) before: correct it there, or run 'claviger unlock'")

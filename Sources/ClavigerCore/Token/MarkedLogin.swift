@@ -35,7 +35,7 @@ package enum MarkedLogin {
         var unwritten: FileError?
         do throws(FileError) {
             try judged.write(stateDirectory)
-            if judged.result == .accepted { try files?.copy() }
+            if judged.result == .accepted { try files?.copy(accepted: true) }
         } catch {
             unwritten = error
         }

@@ -42,19 +42,29 @@ package struct TokenFiles: Sendable {
     }
 
     /// Copies every token file that parses aside, durably. Called before each login and after each success.
-    package func copy() throws(FileError) {
+    ///
+    /// - Parameter accepted: whether the token has just taken the PIN. Such a copy is kept under a name of its own as well, and no later
+    ///   attempt replaces it: a file that parses can still be damaged where the PIN's record is, and then this one has the token.
+    package func copy(accepted: Bool = false) throws(FileError) {
         try Files.makeDirectory(copies)
         for token in try tokenDirectories() {
             let content = try Files.read(storage + "/" + token + "/" + TokenFiles.tokenFile)
             guard TokenFiles.parses(content) else { continue }
             try Files.makeDirectory(copies + "/" + token)
-            let target = copies + "/" + token + "/" + TokenFiles.tokenFile
-            // An unchanged copy needs no new writing: its bytes are durable already.
-            if let old = try? Files.read(target), old == content { continue }
-            try Files.replace(target, with: content.span.bytes)
-            try Files.syncDirectory(copies)
+            for name in accepted ? TokenFiles.copyNames : [TokenFiles.tokenFile] {
+                let target = copies + "/" + token + "/" + name
+                // An unchanged copy needs no new writing: its bytes are durable already.
+                if let old = try? Files.read(target), old == content { continue }
+                try Files.replace(target, with: content.span.bytes)
+                try Files.syncDirectory(copies)
+            }
         }
     }
+
+    /// The copy of the last login that succeeded. Put back by an operator only: it may be older than what the token was told since.
+    package static let acceptedFile = "token.object.accepted"
+
+    private static let copyNames = [tokenFile, acceptedFile]
 
     /// Makes the token files themselves durable, after the token was initialised or a PIN set.
     package func syncTokens() throws(FileError) {
@@ -74,8 +84,10 @@ package struct TokenFiles: Sendable {
     package func destroyCopies() throws(FileError) {
         guard Files.status(copies) != nil else { return }
         for token in try Files.list(copies) {
-            let file = copies + "/" + token + "/" + TokenFiles.tokenFile
-            guard unlink(file) == 0 || errno == ENOENT else { throw FileError("remove", file, errno) }
+            for name in TokenFiles.copyNames {
+                let file = copies + "/" + token + "/" + name
+                guard unlink(file) == 0 || errno == ENOENT else { throw FileError("remove", file, errno) }
+            }
             try Files.syncDirectory(copies + "/" + token)
         }
     }
