@@ -14,44 +14,41 @@ package struct AuditContexts: Sendable, Equatable {
         case none
     }
 
-    /// Different contexts that one record lists: a batch rarely has more, and a record stays short.
-    static let most = 16
-    /// UTF-8 bytes of the strings that one record shows in clear.
+    /// UTF-8 bytes of the strings that one record shows in clear; what is beyond stands by its hash. Escaped they are up to six times as
+    /// many, and with a hash for each of a batch's items a record is still shorter than `AuditLine.maximum`.
     static let mostBytes = 8 << 10
 
+    // Every different context of the request is in one of the two, so at most `Limits.maximumItems`.
     private var hashes: [[UInt8]] = []
     private var strings: [[String]] = []
     private var bytes = 0
-    /// How many different ones are not listed.
-    private var omitted = 0
+    private var seen: Set<[UInt8]> = []
 
     package init() {}
 
-    var isEmpty: Bool { hashes.isEmpty && strings.isEmpty && omitted == 0 }
+    var isEmpty: Bool { hashes.isEmpty && strings.isEmpty }
 
     /// Notes one item's context in its encoded form (see `Form.hash`); the empty one is not worth a note.
     mutating func note(encoded context: RawSpan, form: Form) {
         guard form != .none, context.byteCount > 4 else { return }
         let hash = SHA256.digest(context)
-        guard !hashes.contains(hash) else { return }
-        let list = form == .clear ? (try? Context.decode(context)) ?? [] : []
-        let size = list.reduce(0) { $0 + $1.utf8.count }
-        guard hashes.count < AuditContexts.most, bytes + size <= AuditContexts.mostBytes else {
-            omitted += 1
-            return
-        }
-        hashes.append(hash)
-        if form == .clear { strings.append(list) }
+        guard seen.insert(hash).inserted else { return }
+        guard form == .clear, let list = try? Context.decode(context) else { return hashes.append(hash) }
+        // What stands around a string counts too: many short ones must not make a long record.
+        let size = list.reduce(0) { $0 + $1.utf8.count + 3 }
+        guard bytes + size <= AuditContexts.mostBytes else { return hashes.append(hash) }
+        strings.append(list)
         bytes += size
     }
 
     func write(to text: inout JSONText) {
         guard !isEmpty else { return }
-        if strings.isEmpty {
+        if !hashes.isEmpty {
             text.openArray("contextHashes")
             for hash in hashes { text.hex(hash) }
             text.closeArray()
-        } else {
+        }
+        if !strings.isEmpty {
             text.openArray("contexts")
             for list in strings {
                 text.openArray()
@@ -60,6 +57,5 @@ package struct AuditContexts: Sendable, Equatable {
             }
             text.closeArray()
         }
-        if omitted > 0 { text.number("contextsOmitted", omitted) }
     }
 }

@@ -1,7 +1,7 @@
 /// Writes one JSON object as bytes, field by field in the caller's order, without spaces: the canonical form of the audit log.
 ///
-/// Strings are UTF-8; only `"`, `\` and the control characters are escaped (RFC 8259 section 7), the latter as `\u00xx`. One
-/// sequence of calls gives one sequence of bytes.
+/// Strings are UTF-8; only `"`, `\` and the control characters (U+0000 to U+001F, U+007F to U+009F) are escaped (RFC 8259 section 7),
+/// the latter as `\u00xx`. One sequence of calls gives one sequence of bytes.
 struct JSONText {
     private(set) var bytes: [UInt8] = []
     private var needsComma = false
@@ -97,8 +97,15 @@ struct JSONText {
 
     private mutating func quote(_ text: String) {
         bytes.append(UInt8(ascii: "\""))
+        var isAfterC2 = false
         for byte in text.utf8 {
+            defer { isAfterC2 = byte == 0xc2 }
             switch byte {
+            case 0x80..<0xa0 where isAfterC2:
+                // U+0080 to U+009F: terminals obey some of them.
+                bytes.removeLast()
+                bytes += "\\u00".utf8
+                JSONText.appendHex(CollectionOfOne(byte), to: &bytes)
             case UInt8(ascii: "\""), UInt8(ascii: "\\"):
                 bytes.append(UInt8(ascii: "\\"))
                 bytes.append(byte)

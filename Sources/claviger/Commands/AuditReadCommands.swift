@@ -69,7 +69,15 @@ enum AuditText {
 
     static func print(_ entry: AuditEntry, asJSON: Bool) throws(CommandFailure) {
         guard asJSON else { return try StandardOutput.print(line(entry)) }
-        try StandardOutput.write((entry.line + [0x0a]).span.bytes)
+        try writeLine(entry)
+    }
+
+    private static let isTerminal = isatty(STDOUT_FILENO) == 1
+
+    /// A record's line as it stands in the log; to a terminal with what it would obey escaped, as JSON allows.
+    static func writeLine(_ entry: AuditEntry) throws(CommandFailure) {
+        let line = isTerminal ? Array(Text.safeJSON(String(decoding: entry.line, as: UTF8.self)).utf8) : entry.line
+        try StandardOutput.write((line + [0x0a]).span.bytes)
     }
 }
 
@@ -221,6 +229,9 @@ extension AuditCommand {
 
         func run() throws {
             guard let out else {
+                guard format == .csv else {
+                    return try place.forEach(filter) { (entry) throws(CommandFailure) in try AuditText.writeLine(entry) }
+                }
                 try write { (bytes) throws(CommandFailure) in try StandardOutput.write(bytes.span.bytes) }
                 return
             }

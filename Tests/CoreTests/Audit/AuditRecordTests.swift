@@ -61,14 +61,26 @@ import Testing
         #expect(AuditEvent(named: "wrap").isDataEvent && !AuditEvent(named: "key-create").isDataEvent)
     }
 
+    /// Control characters that terminals obey are escaped: those of one byte and those of two.
+    @Test func controlCharactersAreEscaped() throws {
+        var text = JSONText()
+        text.open()
+        text.text("a", "\u{9b}2J\u{80}\u{9f}\u{a0}é\u{7f}\u{1b}")
+        text.close()
+        let expected = "{\"a\":\"\\u009b2J\\u0080\\u009f\u{a0}é\\u007f\\u001b\"}"
+        #expect(String(decoding: text.bytes, as: UTF8.self) == expected)
+        #expect(try JSONValue(text.bytes)["a"]?.text == "\u{9b}2J\u{80}\u{9f}\u{a0}é\u{7f}\u{1b}")
+    }
+
     private func note(_ strings: [String], _ form: AuditContexts.Form, _ contexts: inout AuditContexts) throws {
         let encoded = try Context.encode(strings)
         contexts.note(encoded: encoded.span.bytes, form: form)
     }
 
-    @Test func contextsAreListedUpToABound() throws {
+    /// No context of a request is left out: what is too long to stand in clear stands by its hash.
+    @Test func everyContextIsThere() throws {
         var hashed = AuditContexts()
-        for index in 0...AuditContexts.most { try note(["\(index)"], .hash, &hashed) }
+        for index in 0..<Limits.maximumItems { try note(["\(index)"], .hash, &hashed) }
         try note(["0"], .hash, &hashed)
         try note([], .hash, &hashed)
         var text = JSONText()
@@ -76,17 +88,30 @@ import Testing
         hashed.write(to: &text)
         text.close()
         let value = try JSONValue(text.bytes)
-        #expect(value["contextHashes"]?.elements.count == AuditContexts.most && value["contextsOmitted"]?.number == 1)
+        #expect(value["contextHashes"]?.elements.count == Limits.maximumItems)
         var clear = AuditContexts()
         let long = String(repeating: "x", count: 250)
         for index in 0..<40 {
-            try note([long, long, long, long, "\(index)"], .clear, &clear)
+            try note([long, long, long, "\(index)"], .clear, &clear)
         }
         text = JSONText()
         text.open()
         clear.write(to: &text)
         text.close()
-        #expect(try JSONValue(text.bytes)["contexts"]?.elements.count == 8)
+        let shown = try JSONValue(text.bytes)
+        #expect(shown["contexts"]?.elements.count == 10 && shown["contextHashes"]?.elements.count == 30)
+        // The worst that a request can bring: every item with a context of its own, and characters that are written in six bytes.
+        var worst = AuditContexts()
+        for index in 0..<Limits.maximumItems {
+            try note([String(repeating: "\u{1}", count: 28), "\(index)"], .clear, &worst)
+        }
+        text = JSONText()
+        text.open()
+        worst.write(to: &text)
+        text.close()
+        let both = try JSONValue(text.bytes)
+        #expect((both["contexts"]?.elements.count ?? 0) + (both["contextHashes"]?.elements.count ?? 0) == Limits.maximumItems)
+        #expect(text.bytes.count < AuditLine.maximum / 2)
         var none = AuditContexts()
         try note(["a"], .none, &none)
         #expect(none.isEmpty)
