@@ -111,10 +111,10 @@ extension Store {
     /// - Returns: whether they were made now.
     @discardableResult
     package func makeFirstGrants(to users: [Subject.Account], now: UInt64) throws(StoreError) -> Bool {
-        try change(ChangeNote(event: "access-begin", caller: nil)) { connection throws(StoreError) in
-            var isBegun = false
-            try connection.run("SELECT 1 FROM access_begun") { _ throws(StoreError) in isBegun = true }
-            if isBegun { return false }
+        // Nothing is made at a later start, so nothing is recorded.
+        guard try !withConnection({ connection throws(StoreError) in try Store.isAccessBegun(connection) }) else { return false }
+        return try change(ChangeNote(event: "access-begin", caller: nil)) { connection throws(StoreError) in
+            guard try !Store.isAccessBegun(connection) else { return false }
             try connection.run("INSERT INTO access_begun (one, begun_ms) VALUES (1, ?)", [.integer(Int64(bitPattern: now))])
             for user in users {
                 guard let subject = Subject(user: user) else { continue }
@@ -128,6 +128,12 @@ extension Store {
             }
             return true
         }
+    }
+
+    private static func isAccessBegun(_ connection: SQLiteConnection) throws(StoreError) -> Bool {
+        var isBegun = false
+        try connection.run("SELECT 1 FROM access_begun") { _ throws(StoreError) in isBegun = true }
+        return isBegun
     }
 
     // MARK: roles

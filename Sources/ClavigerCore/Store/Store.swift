@@ -98,9 +98,10 @@ package final class Store: Sendable {
             if let note { try leave(note, connection) }
             return result
         }
-        if note != nil {
+        if let note {
             hasOutbox.store(true, ordering: .releasing)
-            RequestTrace.current?.changes += 1
+            // What the daemon does by itself on the way is no record of the request.
+            if note.caller != nil { RequestTrace.current?.changes += 1 }
         }
         return result
     }

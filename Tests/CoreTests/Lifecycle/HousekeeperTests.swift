@@ -100,6 +100,30 @@ import Testing
         }
     }
 
+    /// What happens by itself leaves its record as what is asked for does.
+    @Test func expiryAndRotationByPolicyAreRecorded() async {
+        await #expect(processExitsWith: .success) {
+            let instance = try TestInstance()
+            let end = instance.clock.now + 1_000
+            let key = try instance.create { $0.expires = end }.id
+            let rotated = try instance.create { $0.rotationMonths = 1 }.id
+            instance.clock.advance(31 * 86_400_000)
+            try instance.keepHouse()
+            #expect(try instance.show(key).state == .deactivated && instance.show(rotated).version == 2)
+            let records = try instance.token.store.outbox().map { String(decoding: $0.body, as: UTF8.self) }
+            func one(_ event: String, _ key: KeyID) -> String {
+                let found = records.filter { $0.contains("\"event\":\"\(event)\"") && $0.contains("\"id\":\"\(key)\"") }
+                #expect(found.count == 1, "\(event): \(records)")
+                return found.first ?? ""
+            }
+            for record in [one("key-expire", key), one("key-rotate", rotated)] {
+                #expect(record.contains("\"initiator\":{\"id\":\"claviger\"}"), "\(record)")
+                #expect(record.contains("\"initialValue\"") && record.contains("\"newValue\""), "\(record)")
+            }
+            #expect(one("key-rotate", rotated).contains("policy"), "\(one("key-rotate", rotated))")
+        }
+    }
+
     @Test func theAlarmRingsForTheEarliestMoment() {
         let clock = TestClock()
         clock.set(1_000)

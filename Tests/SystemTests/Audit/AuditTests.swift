@@ -125,6 +125,28 @@ import Testing
         #expect(try #require(try daemon.verifyAudit()).incidents.isEmpty)
     }
 
+    /// What the daemon meets by itself: a sealed start, the PIN by hand, a new configuration, the stop.
+    @Test func theDaemonsOwnEventsAreRecorded() throws {
+        var settings = DaemonHarness.Settings()
+        settings.hasPINFile = false
+        let daemon = try DaemonHarness.running(settings)
+        func events() throws -> [String] { try daemon.auditRecords().map { "\($0.event) \($0.outcome)" } }
+        #expect(try !events().contains("token-ready success"))
+        let unlocked = try daemon.claviger("unlock", "--pin-file", daemon.pinFile)
+        #expect(unlocked.status == 0, "\(unlocked.errorText)")
+        #expect(try eventually { try events().contains("token-ready success") })
+        kill(try #require(daemon.pid), SIGHUP)
+        #expect(try eventually { try events().contains("configuration-reload success") })
+        #expect(daemon.stop() == 0)
+        for event in ["daemon-start", "unlock", "token-ready", "configuration-reload", "daemon-stop"] {
+            let found = try events()
+            #expect(found.count { $0 == "\(event) success" } == 1, "\(event): \(found)")
+        }
+        let pin = String(decoding: try readFile(daemon.pinFile), as: UTF8.self)
+        #expect(!(try daemon.auditText()).contains(pin))
+        try daemon.verifyAudit()
+    }
+
     @Test func withoutRecordsOfKeyUseTheStateSaysSo() throws {
         let daemon = try DaemonHarness.running(DaemonHarness.audit("durability = \"off\""))
         let client = daemon.client()
