@@ -26,6 +26,17 @@ extension AuditLog {
         return found
     }
 
+    /// Looks for records by their ids, behind record `after`.
+    ///
+    /// - Returns: the ids of those that are in the log.
+    func find(_ ids: Set<String>, after: UInt64) throws(AuditFailure) -> Set<String> {
+        do throws(FileError) {
+            return try AuditScan(AuditSegment.list(settings.directory), known: position, ids: ids, after: after).found
+        } catch {
+            throw AuditFailure("\(error)")
+        }
+    }
+
     /// Tries to end a failure.
     func recover() {
         monitor.locked {
@@ -37,13 +48,15 @@ extension AuditLog {
             } catch {
                 // The reason may be another by now.
                 state.failure = error
+                tell()
             }
         }
     }
 
     /// Under the monitor.
     private func reopen(ids: Set<String>, after: UInt64) throws(AuditFailure) -> Set<String> {
-        while state.isFlushing { monitor.wait() }
+        // The file is not taken from under a flush; one that the disk does not answer is looked for again.
+        guard !state.isFlushing else { throw state.failure ?? AuditFailure("the disk has not answered a flush") }
         if state.file >= 0 { close(state.file) }
         state.file = -1
         let isFirst = state.segment == nil

@@ -43,7 +43,8 @@ extension AuditLog {
     private func watch() {
         monitor.locked {
             guard state.failure == nil, let segment = state.segment else { return }
-            while state.isFlushing { monitor.wait() }
+            while state.isFlushing, state.failure == nil { awaitFlush() }
+            guard state.failure == nil else { return }
             var open = stat()
             guard fstat(state.file, &open) == 0 else { return fail("examine", errno) }
             guard Int(open.st_size) == state.size else {
@@ -173,7 +174,7 @@ extension AuditLog {
     package func rotate(_ reason: String) -> AuditSegment? {
         _ = try? seal()
         return monitor.locked {
-            while state.isFlushing { monitor.wait() }
+            while state.isFlushing, state.failure == nil { awaitFlush() }
             guard state.failure == nil, let old = state.segment else { return nil }
             state.rotationTried = Clock.monotonic()
             do throws(AuditFailure) {

@@ -21,7 +21,7 @@ package final class AuditLog: @unchecked Sendable {
     // Sendable: everything that changes is `state`, which is touched under the monitor only.
 
     /// Where and how it is written.
-    package struct Settings: Sendable, Equatable {
+    package struct Settings: Sendable {
         /// The directory of the segments.
         package var directory: String
         /// A segment of so many bytes is followed by another.
@@ -32,6 +32,11 @@ package final class AuditLog: @unchecked Sendable {
         package var checkpointRecords: UInt64 = 10_000
         /// So long after a record that no checkpoint seals one is made, in nanoseconds.
         package var checkpointInterval: UInt64 = 60_000_000_000
+        /// A disk that has not answered a flush for so long counts as failed, in nanoseconds: far more than the worst that a disk at work
+        /// takes, and less than it takes until the server gives up its workers.
+        var flushPatience: UInt64 = 5_000_000_000
+        /// What makes a file durable: its result is errno, 0 for success.
+        var sync: @Sendable (Int32) -> Int32 = { fdatasync($0) == 0 ? 0 : errno }
 
         package init(directory: String) { self.directory = directory }
     }
@@ -59,7 +64,14 @@ package final class AuditLog: @unchecked Sendable {
     var state: State
     /// Wakes the thread that tends the log.
     let bell = Bell()
-    private let failing = Atomic<Bool>(true)
+    // What is asked without the monitor, in which a thread may be stuck in the disk.
+    private let told: Mutex<Told>
+
+    private struct Told {
+        var failure: AuditFailure?
+        var warning: String?
+        var synced: AuditPosition
+    }
 
     struct State {
         var file: Int32 = -1
@@ -79,6 +91,8 @@ package final class AuditLog: @unchecked Sendable {
         /// The newest record on the disk.
         var synced: AuditPosition
         var isFlushing = false
+        /// CLOCK_MONOTONIC of the beginning of the flush that is going on.
+        var flushBegan: UInt64 = 0
         /// Rises with every failure: what was waiting then will never be written.
         var epoch = 0
         var failure: AuditFailure? = AuditFailure("it has not been opened yet")
@@ -109,18 +123,21 @@ package final class AuditLog: @unchecked Sendable {
         self.surroundings = surroundings
         let start = anchor ?? AuditPosition.beginning(of: instance)
         state = State(last: start, written: start, synced: start)
+        told = Mutex(Told(failure: state.failure, synced: start))
     }
 
     deinit { if state.file >= 0 { close(state.file) } }
 
     /// Why nothing is taken; nil while records are.
-    package var failure: AuditFailure? {
-        guard failing.load(ordering: .acquiring) else { return nil }
-        return monitor.locked { state.failure }
-    }
+    package var failure: AuditFailure? { told.withLock { $0.failure } }
 
-    /// The newest record that is on the disk.
-    package var position: AuditPosition { monitor.locked { state.synced } }
+    /// What the operator is to know though records are taken.
+    var warning: String? { told.withLock { $0.warning } }
+
+    /// The newest record that is on the disk, or an older one while the disk holds everything up.
+    package var position: AuditPosition {
+        monitor.locked(patience: settings.flushPatience) { state.synced } ?? told.withLock { $0.synced }
+    }
 
     /// Appends a record.
     ///
@@ -130,7 +147,8 @@ package final class AuditLog: @unchecked Sendable {
     /// - Returns: its place.
     @discardableResult
     package func append(_ body: [UInt8], flushed: Bool) throws(AuditFailure) -> AuditPosition {
-        try monitor.locked { () throws(AuditFailure) in
+        if let failure { throw failure }
+        let position = try monitor.locked(patience: settings.flushPatience) { () throws(AuditFailure) in
             if let failure = state.failure { throw failure }
             let position = AuditLine.append(body, after: state.last, to: &state.pending)
             state.last = position
@@ -138,6 +156,9 @@ package final class AuditLog: @unchecked Sendable {
             if flushed { try flush(position.sequence) } else { try writePending() }
             return position
         }
+        // Not a flush, which lets others in, but a write or a look at the files is stuck.
+        guard let position else { throw stall("has been in the way") }
+        return position
     }
 
     /// Makes sure that all that was appended is on the disk.
@@ -153,21 +174,35 @@ package final class AuditLog: @unchecked Sendable {
         let epoch = state.epoch
         while state.synced.sequence < sequence {
             guard epoch == state.epoch else { throw state.failure ?? AuditFailure("the log was interrupted") }
-            if state.isFlushing {
-                monitor.wait()
+            guard !state.isFlushing else {
+                awaitFlush()
                 continue
             }
             try writePending()
             let target = state.last
             let file = state.file
-            state.isFlushing = true
-            let code = monitor.unlocked { fdatasync(file) == 0 ? 0 : errno }
+            (state.isFlushing, state.flushBegan) = (true, Clock.monotonic())
+            let code = monitor.unlocked { settings.sync(file) }
             state.isFlushing = false
             state.flushes += 1
             if code == 0 { state.synced = target } else { fail("sync", code) }
             monitor.changed()
         }
         guard epoch == state.epoch else { throw state.failure ?? AuditFailure("the log was interrupted") }
+    }
+
+    /// Lets the flush that is going on come a little further. One that does not end in time fails the log: those who wait for it are
+    /// told, and nobody else gets stuck in the disk. Under the monitor.
+    func awaitFlush() {
+        let end = state.flushBegan + settings.flushPatience
+        guard !monitor.wait(until: end), state.isFlushing, Clock.monotonic() >= state.flushBegan + settings.flushPatience else {
+            return
+        }
+        if state.failure == nil { fail(stall("has not answered a flush")) }
+    }
+
+    private func stall(_ what: String) -> AuditFailure {
+        AuditFailure("the disk of \(settings.directory) \(what) for \(settings.flushPatience / 1_000_000) ms")
     }
 
     /// Writes what is pending to the file. Under the monitor.
@@ -218,7 +253,7 @@ package final class AuditLog: @unchecked Sendable {
         state.epoch += 1
         state.pending.removeAll(keepingCapacity: true)
         state.last = state.written
-        failing.store(true, ordering: .releasing)
+        tell()
         monitor.changed()
         bell.ring()
     }
@@ -226,9 +261,12 @@ package final class AuditLog: @unchecked Sendable {
     /// Takes records again. Under the monitor.
     func succeed() {
         state.failure = nil
-        failing.store(false, ordering: .releasing)
+        tell()
         monitor.changed()
     }
+
+    /// Makes known to everybody how it is. Under the monitor.
+    func tell() { told.withLock { $0 = Told(failure: state.failure, warning: state.warning, synced: state.synced) } }
 
     /// Bytes kept free for the record that says that the log stopped: a block of every file system.
     static let reserveBytes: Int64 = 64 << 10

@@ -15,11 +15,25 @@ package final class AuditRecorder: Sendable {
     private let logger: Logger
     private let settings: Mutex<Configuration.Audit>
     private let denials = DenialMerger()
-    // Records that are in the log and not yet taken out of the outbox.
-    private let appended = Mutex<Set<OperationID>>([])
+    private let outbox = Mutex(Outbox())
     private let seen = Mutex<Seen>(Seen())
     private let nonce = String(UInt32.random(in: .min ... .max), radix: 16)
     private let counter = Atomic<UInt64>(0)
+
+    // How far the records in the outbox are on their way to the log.
+    private struct Outbox {
+        // On the disk, and not yet taken out of the outbox.
+        var kept: Set<OperationID> = []
+        // In the file.
+        var written: Set<OperationID> = []
+        // The log failed meanwhile: which of them stand in it is to be looked up, or they would stand there twice.
+        var isUnsure = false
+
+        mutating func forgetWritten() {
+            written = []
+            isUnsure = true
+        }
+    }
 
     // What was last recorded of the token.
     private struct Seen {
@@ -49,7 +63,9 @@ package final class AuditRecorder: Sendable {
         }
         let anchor = try? store.anchor()
         log = AuditLog(settings: settings, instance: token.instance.id, anchor: anchor, surroundings: surroundings)
-        collector = audit.collector.map { AuditCollector(path: $0, directory: directory) }
+        collector = audit.collector.map {
+            AuditCollector(path: $0, directory: directory, place: configuration.stateDirectory + "/audit-collector", log: logger)
+        }
         self.settings = Mutex(audit)
         self.store = store
         self.token = token
@@ -66,7 +82,7 @@ package final class AuditRecorder: Sendable {
         let waiting = (try? store.outbox()) ?? []
         let ids = Dictionary(waiting.map { ("\($0.id)", $0.id) }) { first, _ in first }
         let found = log.open(lookingFor: Set(ids.keys), after: waiting.map(\.after).min() ?? 0)
-        appended.withLock { $0 = Set(found.compactMap { ids[$0] }) }
+        outbox.withLock { $0.kept = Set(found.compactMap { ids[$0] }) }
         system(.start, data: [.init("version", Service.version), .init("pid", "\(getpid())")])
         tick()
     }
@@ -99,7 +115,7 @@ package final class AuditRecorder: Sendable {
         if durability == .off {
             concern = "the use of keys is not recorded: audit.durability is \"off\""
         } else {
-            concern = log.condition.warning.map { "the audit log was not as it was left: \($0)" }
+            concern = log.warning.map { "the audit log was not as it was left: \($0)" }
         }
         guard let concern else { return token }
         let reason = token.reason.isEmpty ? concern : "\(token.reason); \(concern)"
@@ -148,10 +164,14 @@ package final class AuditRecorder: Sendable {
         }
         let durability = durability
         guard durability != .off || entry.isManagement else { return nil }
-        let record = request.record(outcome: refusal, time: time.now(), trace: trace)
+        var record = request.record(outcome: refusal, time: time.now(), trace: trace)
+        // Known in the log and in the outbox by one name, should it have to go there: a flush that failed leaves it in the file.
+        if entry.isManagement { record.id = RandomSource.identifier() }
         if let refusal, request.isBare, !isAdmitted(record, refusal) { return nil }
         do throws(AuditFailure) {
-            try log.append(record.body(token.instance.id), flushed: durability == .fsync || entry.isManagement)
+            // The thread that answers how the daemon is must not get stuck in the disk.
+            let isFlushed = entry.isManagement || durability == .fsync && entry.permission != .observe
+            try log.append(record.body(token.instance.id), flushed: isFlushed)
             return nil
         } catch {
             return keepAside(record, entry, refusal)
@@ -170,6 +190,7 @@ package final class AuditRecorder: Sendable {
         // What was refused gives nothing away.
         guard refusal == nil else { return nil }
         guard entry.isManagement else { return Refusal(.auditUnavailable, retryAfter: 1_000) }
+        outbox.withLock { $0.forgetWritten() }
         do throws(StoreError) {
             try store.leave(record)
             return nil
@@ -190,43 +211,68 @@ package final class AuditRecorder: Sendable {
     /// How many records of changes are not in the log yet.
     var waiting: UInt32 {
         guard store.hasOutbox.load(ordering: .acquiring), let rows = try? store.outbox() else { return 0 }
-        let known = appended.withLock { $0 }
+        let known = outbox.withLock { $0.kept.union($0.written) }
         return UInt32(clamping: rows.count { !known.contains($0.id) })
     }
 
     /// Moves what waits in the outbox to the log, durably. What cannot be moved now waits on.
     func drain() {
         guard store.hasOutbox.load(ordering: .acquiring), log.failure == nil else { return }
-        appended.withLock { appended in
+        var moved: Set<OperationID>?
+        outbox.withLock { outbox in
             do throws(StoreError) {
                 // Before the look: what is left behind it sets the flag again.
                 store.hasOutbox.store(false, ordering: .releasing)
-                let rows = try store.outbox()
-                var moved: [OperationID] = []
-                do throws(AuditFailure) {
-                    for row in rows where !appended.contains(row.id) {
-                        try log.append(row.body, flushed: false)
-                        moved.append(row.id)
-                    }
-                    try log.flush()
-                    appended.formUnion(moved)
-                } catch {
-                    // How far it came is found out when the log is written again: the next start looks for each.
-                    store.hasOutbox.store(true, ordering: .releasing)
-                }
+                moved = try move(try store.outbox(), &outbox)
             } catch {
-                store.hasOutbox.store(true, ordering: .releasing)
                 logger.error("the audit outbox cannot be read", metadata: ["error": "\(error)"])
             }
+        }
+        if let moved, flush(moved) { return }
+        store.hasOutbox.store(true, ordering: .releasing)
+    }
+
+    // The rows that are in the log now, durably or not; nil when it failed meanwhile.
+    private func move(_ rows: [OutboxRow], _ outbox: inout Outbox) throws(StoreError) -> Set<OperationID>? {
+        do throws(AuditFailure) {
+            if outbox.isUnsure {
+                let ids = Dictionary(rows.map { ("\($0.id)", $0.id) }) { first, _ in first }
+                outbox.written.formUnion(
+                    try log.find(Set(ids.keys), after: rows.map(\.after).min() ?? 0).compactMap { ids[$0] })
+                outbox.isUnsure = false
+            }
+            for row in rows where !outbox.kept.contains(row.id) && !outbox.written.contains(row.id) {
+                try log.append(row.body, flushed: false)
+                outbox.written.insert(row.id)
+            }
+            return outbox.written
+        } catch {
+            outbox.forgetWritten()
+            return nil
+        }
+    }
+
+    // Not under the outbox's lock: who is stuck in the disk must not keep others from what they do.
+    private func flush(_ moved: Set<OperationID>) -> Bool {
+        do throws(AuditFailure) {
+            try log.flush()
+            outbox.withLock { outbox in
+                outbox.kept.formUnion(moved)
+                outbox.written.subtract(moved)
+            }
+            return true
+        } catch {
+            outbox.withLock { $0.forgetWritten() }
+            return false
         }
     }
 
     private func forget() {
-        appended.withLock { appended in
-            guard !appended.isEmpty else { return }
+        outbox.withLock { outbox in
+            guard !outbox.kept.isEmpty else { return }
             do throws(StoreError) {
-                try store.forget(Array(appended))
-                appended = []
+                try store.forget(Array(outbox.kept))
+                outbox.kept = []
             } catch {
                 logger.warning("the audit outbox cannot be emptied", metadata: ["error": "\(error)"])
             }
@@ -241,9 +287,12 @@ package final class AuditRecorder: Sendable {
     }
 
     private func append(_ record: AuditRecord) {
+        var record = record
+        record.id = RandomSource.identifier()
         do throws(AuditFailure) {
             try log.append(record.body(token.instance.id), flushed: true)
         } catch {
+            outbox.withLock { $0.forgetWritten() }
             do throws(StoreError) { try store.leave(record) } catch {
                 logger.error("an event cannot be recorded", metadata: ["event": "\(record.event)", "error": "\(error)"])
             }

@@ -22,7 +22,7 @@ extension ServiceWorker {
             let state = collector.state
             reply.collector = short(collector.path)
             reply.collectorLag = condition.position.sequence - min(state.sent, condition.position.sequence)
-            reply.collectorFailure = state.failure.map(short)
+            reply.collectorFailure = state.concern.map(short)
         }
         return reply
     }

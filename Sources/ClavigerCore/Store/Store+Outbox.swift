@@ -26,7 +26,7 @@ extension Store {
 
     private func leave(_ record: AuditRecord, _ connection: SQLiteConnection) throws(StoreError) {
         var record = record
-        let id: OperationID = RandomSource.identifier()
+        let id: OperationID = record.id ?? RandomSource.identifier()
         record.id = id
         var instance = InstanceID(high: 0, low: 0)
         try connection.run("SELECT id FROM instance") { row throws(StoreError) in instance = try row.identifier(0) }
