@@ -25,7 +25,7 @@ import Testing
         #expect(zip(waits, waits.dropFirst()).allSatisfy { $0 <= $1 })
         // A token that is back serves within five seconds.
         #expect(Supervision.maximumInterval < 5_000_000_000)
-        supervision.attached(isWhole: true, now: 0)
+        supervision.attached(missing: 0, now: 0)
         supervision.begin(now: now)
         supervision.reattachWanted = true
         #expect(supervision.due() == now + Supervision.firstInterval)
@@ -37,7 +37,7 @@ import Testing
         var reports = 0
         for second in 0..<600 where supervision.failed(now: start + UInt64(second) * 1_000_000_000) { reports += 1 }
         #expect(reports == 10)
-        supervision.attached(isWhole: true, now: 0)
+        supervision.attached(missing: 0, now: 0)
         let isNews = supervision.failed(now: start + 600_000_000_000)
         #expect(isNews)
     }
@@ -52,15 +52,40 @@ import Testing
             searches.append(second)
             #expect(supervision.due() != nil)
             supervision.begin(now: now)
-            supervision.attached(isWhole: false, now: 0)
+            supervision.attached(missing: 1, now: 0)
         }
         #expect(searches == [0, 60, 180, 420, 900, 1_860, 3_780, 7_380, 10_980])
-        supervision.attached(isWhole: true, now: 0)
+        supervision.attached(missing: 0, now: 0)
         let later = start + 100_000_000_000_000
         let first = supervision.wantRefind(now: later)
         let early = supervision.wantRefind(now: later + Supervision.firstRefindInterval - 1)
         let second = supervision.wantRefind(now: later + Supervision.firstRefindInterval)
         #expect(first && !early && second)
+    }
+
+    /// While something new comes all the time and never what is missing, the looks grow rarer.
+    @Test func looksForNewObjectsAreBounded() {
+        var supervision = Supervision()
+        let start: UInt64 = 5_000_000_000_000
+        func looks(from first: UInt64, _ seconds: UInt64) -> Int {
+            var count = 0
+            for second in 0..<seconds {
+                let now = start + (first + second) * 1_000_000_000
+                guard supervision.wantLook(now: now) else { continue }
+                count += 1
+                supervision.begin(now: now)
+                supervision.attached(missing: 2, now: now)
+            }
+            return count
+        }
+        supervision.attached(missing: 2, now: start)
+        #expect(looks(from: 0, 17) == Supervision.freeLooks + 1)
+        #expect(looks(from: 1_000, 3_600) <= 3_600 / 64 + 6)
+        // One more is found: at once again.
+        supervision.attached(missing: 1, now: start)
+        let soon = supervision.wantLook(now: start + 10_000 * 1_000_000_000)
+        let next = supervision.wantLook(now: start + 10_000 * 1_000_000_000 + TokenService.lookInterval)
+        #expect(soon && next)
     }
 }
 

@@ -30,6 +30,55 @@ import Testing
         #expect(try faulty.calls("C_Login").count == before + 1)
     }
 
+    /// A token directory that is put back in pieces: what is there is served, the rest is found when it comes, and nobody has asked.
+    @Test func c4_aHalfRestoredTokenBecomesWhole() throws {
+        let daemon = try DaemonHarness.running()
+        let client = daemon.client()
+        let aside = daemon.tokens + ".away"
+        let home = try #require(try listDirectory(daemon.tokens).first { !$0.hasPrefix(".") })
+        func objects(_ tokens: String) throws -> [String] {
+            try listDirectory("\(tokens)/\(home)").filter { $0.hasSuffix(".object") && $0 != "token.object" }
+        }
+        let well = try client.createKey(name: "well").id
+        let before = Set(try objects(daemon.tokens))
+        let ill = try client.createKey(name: "ill").id
+        let fresh = Set(try objects(daemon.tokens)).subtracting(before)
+        let good = try client.wrap(.id(well), [1]).envelope
+        let envelope = try client.wrap(.id(ill), [2]).envelope
+        let linesBefore = daemon.log.split(separator: "\n").count
+        let clock = ContinuousClock()
+        var back: [Duration] = []
+        // More often than requests alone would have it looked for; first the newest key is late, at last every object.
+        for round in 0..<3 {
+            #expect(rename(daemon.tokens, aside) == 0)
+            try daemon.wait(for: .lost)
+            let late = try objects(aside).filter { round == 2 || fresh.contains($0) }
+            #expect(mkdir("\(daemon.directory)/late", 0o700) == 0)
+            for name in late { #expect(rename("\(aside)/\(home)/\(name)", "\(daemon.directory)/late/\(name)") == 0) }
+            #expect(rename(aside, daemon.tokens) == 0)
+            if round < 2 {
+                try daemon.wait(for: .degraded)
+                #expect(try client.open(good) == [1])
+                #expect(refusal { () throws(ClientError) in try client.opening(envelope) } == .keyUnavailable)
+                // A key of our own is no object that came back.
+                _ = try client.createKey(name: "in between \(round)")
+            } else {
+                try daemon.wait(for: .needsOperator)
+            }
+            let there = clock.now
+            for name in late { #expect(rename("\(daemon.directory)/late/\(name)", "\(daemon.tokens)/\(home)/\(name)") == 0) }
+            #expect(rmdir("\(daemon.directory)/late") == 0)
+            try daemon.wait(for: .ready)
+            back.append(clock.now - there)
+            #expect(try client.open(envelope) == [2])
+            #expect(try client.open(good) == [1])
+        }
+        #expect((back.max() ?? .zero) < .seconds(50))
+        let lines = daemon.log.split(separator: "\n").count - linesBefore
+        #expect(lines <= 40, "\(lines) lines")
+        print("OutageTests: the rest of a token served \(back.map(\.milliseconds)) ms after it came, \(lines) log lines")
+    }
+
     /// Handles of before belong to other keys after a new initialisation.
     @Test func c2_oldHandlesNeverReachAnotherKey() throws {
         let daemon = try DaemonHarness()

@@ -47,22 +47,34 @@ import Testing
     /// The daemon's login and the making of a key.
     @Test(arguments: CrashPoints.Mode.allCases) func loginAndKeyGeneration(mode: CrashPoints.Mode) throws {
         guard CrashPoints.isPossible else { return skip("WriteTests.loginAndKeyGeneration", "a sanitizer is preloaded") }
+        try playAll(mode, Self.directories)
+    }
+
+    /// The same with a disk that fails under the database, the audit log and the login's marker, and not under the token.
+    @Test(arguments: [CrashPoints.Mode.full, .broken]) func aFullDiskUnderTheDatabase(mode: CrashPoints.Mode) throws {
+        guard CrashPoints.isPossible else { return skip("WriteTests.aFullDiskUnderTheDatabase", "a sanitizer is preloaded") }
+        try playAll(mode) { daemon, _ in [daemon.state] }
+    }
+
+    private func playAll(_ mode: CrashPoints.Mode, _ directories: (DaemonHarness, CrashPoints.Mode) -> [String]) throws {
         let counted = try DaemonHarness()
-        let all = CrashPoints(Self.directories(counted, mode), log: counted.directory + "/points")
+        let below = directories(counted, mode).map { $0 == counted.state ? "database" : "token" }.joined(separator: " and ")
+        let all = CrashPoints(directories(counted, mode), log: counted.directory + "/points")
         try counted.start(environment: all.counting())
         let atReady = try all.points().count
         _ = try counted.client().createKey(name: "made")
         let points = try all.points()
         counted.stop()
-        #expect(atReady > 2 && points.count > atReady + 50, "few points: is the library loaded?")
+        // A key is a file to the token and a few rows to the database.
+        #expect(atReady > 2 && points.count > atReady + (below == "database" ? 5 : 50), "few points: is the library loaded?")
         var outcome = (answered: 0, refused: 0, cut: 0)
         // What the token swallows are the last errors of a creation: those always.
         let last = mode == .full || mode == .broken ? Array(max(1, points.count - 3)...points.count) : []
         for point in Set(Self.chosen(points.count, mode) + last).sorted() {
             let comment = Comment("\(mode) at \(point): \(points[point - 1])")
-            try play(point, mode, comment, &outcome)
+            try play(point, mode, directories, comment, &outcome)
         }
-        print("WriteTests: \(mode): \(points.count) points, \(outcome)")
+        print("WriteTests: \(mode) under the \(below): \(points.count) points, \(outcome)")
     }
 
     /// The disk that fails is the token's alone: a database that fails as well would hide what the token swallows.
@@ -74,14 +86,15 @@ import Testing
     }
 
     private func play(
-        _ point: Int, _ mode: CrashPoints.Mode, _ comment: Comment, _ outcome: inout (answered: Int, refused: Int, cut: Int)
+        _ point: Int, _ mode: CrashPoints.Mode, _ directories: (DaemonHarness, CrashPoints.Mode) -> [String], _ comment: Comment,
+        _ outcome: inout (answered: Int, refused: Int, cut: Int)
     ) throws {
         let daemon = try DaemonHarness()
         try daemon.start()
         let before = try daemon.client().createKey(name: "before").id
         let envelope = try daemon.client().wrap(.id(before), [1, 2, 3]).envelope
         daemon.stop()
-        let crash = CrashPoints(Self.directories(daemon, mode), log: daemon.directory + "/points")
+        let crash = CrashPoints(directories(daemon, mode), log: daemon.directory + "/points")
         var made: KeyRecord?
         var late: [UInt8]?
         do {

@@ -12,6 +12,8 @@ package struct Supervision: Sendable {
     var ordersSetAside: Set<[UInt8]> = []
     /// When the token is asked next, though nobody wants anything of it.
     var watchDue: UInt64 = 0
+    /// When the supervisor looks next for what is missing.
+    var lookDue: UInt64 = 0
     /// Whether the thread is to end.
     var isStopping = false
     private var failures = 0
@@ -23,6 +25,10 @@ package struct Supervision: Sendable {
     private var lastReport: UInt64 = 0
     private var refindInterval = Supervision.firstRefindInterval
     private var earliestRefind: UInt64 = 0
+    private var earliestLook: UInt64 = 0
+    // Looks after something new came that found nothing more of what is missing, one after another.
+    private var fruitlessLooks = 0
+    private var lastMissing = 0
 
     /// The least time between two attempts: rate-limits resets, and bounds how soon a token that is back is noticed.
     static let firstInterval: UInt64 = 500_000_000
@@ -47,6 +53,23 @@ package struct Supervision: Sendable {
         guard now >= earliestRefind else { return false }
         earliestRefind = now + refindInterval
         refindInterval = min(refindInterval * 2, Supervision.maximumRefindInterval)
+        reattachWanted = true
+        return true
+    }
+
+    /// So many looks that find nothing are made as often as the first: storage that is being put back brings other objects first.
+    static let freeLooks = 8
+    /// The greatest time between two: somebody else who makes objects on the token must not keep everybody waiting.
+    static let maximumLookInterval: UInt64 = 64_000_000_000
+
+    /// Asks for a new initialisation because something new is on the token, while objects are missing.
+    ///
+    /// - Returns: whether there will be one now.
+    mutating func wantLook(now: UInt64) -> Bool {
+        guard now >= earliestLook else { return false }
+        fruitlessLooks += 1
+        let doublings = min(max(0, fruitlessLooks - Supervision.freeLooks), 5)
+        earliestLook = now + min(TokenService.lookInterval << UInt64(doublings), Supervision.maximumLookInterval)
         reattachWanted = true
         return true
     }
@@ -83,12 +106,14 @@ package struct Supervision: Sendable {
 
     /// Notes that the token is held.
     ///
-    /// - Parameter isWhole: whether every key version was found.
-    mutating func attached(isWhole: Bool, now: UInt64) {
+    /// - Parameter missing: how many key versions were not found.
+    mutating func attached(missing: Int, now: UInt64) {
         failures = 0
+        if missing < lastMissing || missing == 0 { fruitlessLooks = 0 }
+        lastMissing = missing
         ordersSetAside = []
         lastAttached = now
-        if isWhole { refindInterval = Supervision.firstRefindInterval }
+        if missing == 0 { refindInterval = Supervision.firstRefindInterval }
     }
 
     /// Notes that an attempt failed.

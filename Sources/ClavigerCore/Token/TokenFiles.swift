@@ -193,6 +193,13 @@ package struct TokenFiles: Sendable {
         return types.contains(StoredType.officerPIN) && (!hasUserPIN || types.contains(StoredType.userPIN))
     }
 
+    /// Whether a file begins as a data object's does: CKA_CLASS stands first, a number (kind 2) that is 0 for CKO_DATA.
+    static func isDataObject(_ path: String) -> Bool {
+        guard let bytes = try? Files.read(path) else { return false }
+        var reader = Reader(bytes: bytes)
+        return reader.skip(8) && reader.number() == StoredType.objectClass && reader.number() == 2 && reader.number() == 0
+    }
+
     /// Attribute types as they stand in the files.
     private enum StoredType {
         static let objectClass: UInt64 = 0

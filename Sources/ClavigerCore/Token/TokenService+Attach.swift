@@ -24,6 +24,10 @@ extension TokenService {
         }
         // Two operators at once, or an operator and the supervisor: the second must not take away what the first has got.
         if presented != nil && currentStatus.state.serves { return false }
+        detach()
+        // Before the module reads them: what comes while it does counts as new.
+        let view = files.map { StorageView($0) }
+        setMissing(nil)
         let outcome = tryAttach(presented)
         switch outcome {
         case nil:
@@ -34,7 +38,8 @@ extension TokenService {
                 setStatus(.ready, "")
             }
             counters.attached.add(1, ordering: .relaxed)
-            supervision.withLock { $0.attached(isWhole: faulty == 0, now: Clock.monotonic()) }
+            supervision.withLock { $0.attached(missing: faulty, now: Clock.monotonic()) }
+            if faulty > 0 { setMissing(Missing(view: view, ids: missingIDs())) }
             turnedAway.flush()
             logState(.notice, "token ready", ["generation": "\(snapshots.current.generation)", "unusable": "\(faulty)"])
         case .some(let failure):
@@ -44,6 +49,8 @@ extension TokenService {
             }
             counters.failed.add(1, ordering: .relaxed)
             setStatus(failure.state, failure.description)
+            // Another token, or one without our keys, may be one that is being put back.
+            if failure.state == .needsOperator, let view { setMissing(Missing(view: view)) }
             // What time may mend is tried again, whoever tried first; what needs somebody waits for them.
             let isNews = supervision.withLock { supervision in
                 supervision.reattachWanted = failure.state == .lost
@@ -91,7 +98,6 @@ extension TokenService {
     }
 
     private func tryAttach(_ presented: consuming SecretBytes?) -> TokenFailure? {
-        detach()
         do throws(TokenFailure) {
             let (slot, info) = try initialize()
             let generation = snapshots.current.generation + 1

@@ -52,9 +52,11 @@ extension TokenService {
                     name, version.suite, version.knownAnswer, &objects, &quarantine, &session, &scratch)
                 {
                     handles[name] = proven
+                    namedMissing.withLock { _ = $0.remove(name) }
                     continue
                 }
                 isWhole = false
+                guard namedMissing.withLock({ $0.insert(name).inserted }) else { continue }
                 log.error(
                     "key version has no usable object on the token",
                     metadata: ["key": "\(key.id)", "version": "\(version.number)"])

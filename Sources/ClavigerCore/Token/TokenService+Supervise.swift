@@ -11,13 +11,13 @@ extension TokenService {
     /// The supervisor's work; returns after `stopSupervising`. Run it on a thread of its own.
     package func supervise() {
         while true {
-            let (due, isStopping) = supervision.withLock { ($0.due(), $0.isStopping) }
-            if isStopping { return }
+            if supervision.withLock({ $0.isStopping }) { return }
             rotateDueKeys()
             let ordersDue = carryOutDueOrders()
             let watchDue = watch()
+            let lookDue = look()
             anchor()
-            if let due {
+            if let due = supervision.withLock({ $0.due() }) {
                 let now = Clock.monotonic()
                 if now >= due {
                     supervision.withLock { $0.begin(now: now) }
@@ -25,7 +25,8 @@ extension TokenService {
                     continue
                 }
             }
-            bell.wait(until: [due, ordersDue, watchDue].compactMap { $0 }.min())
+            let due = supervision.withLock { $0.due() }
+            bell.wait(until: [due, ordersDue, watchDue, lookDue].compactMap { $0 }.min())
         }
     }
 

@@ -47,6 +47,8 @@ package final class TokenService: Sendable {
         var scratch: CipherScratch
         var isInitialized = false
         var storageLock: HolderLock?
+        /// What was not found; nil when nothing is missed.
+        var missing: Missing?
     }
 
     let configuration: Configuration
@@ -74,6 +76,8 @@ package final class TokenService: Sendable {
     let verifyingKey = Mutex<SigningPublicKey?>(nil)
     private let status: Mutex<Status>
     let quarantined = Atomic<Int>(0)
+    /// The key versions without an object that the log has named.
+    let namedMissing = Mutex<Set<ObjectName>>([])
     let bell = Bell()
     /// What speaks against the database; nil while nothing does.
     let doubts = Mutex<String?>(nil)
@@ -262,6 +266,9 @@ package final class TokenService: Sendable {
     ) throws(E) -> R? {
         let outcome: Result<R, E>? = management.withLock { management in
             guard management.anchor != nil else { return nil }
+            // While something is missed, files that the daemon makes must not pass for files that came back.
+            if management.missing != nil { noteGains(&management) }
+            defer { if management.missing != nil { passOwnFiles(&management) } }
             do throws(E) {
                 return .success(try body(&management.anchor!, &management.scratch))
             } catch {
