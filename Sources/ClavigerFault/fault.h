@@ -78,7 +78,7 @@ typedef struct {
     char storage[MAXIMUM_PATH];
     uint64_t seed;
     unsigned long session_limit;  // 0: none
-    bool absent, renumber_objects, renumber_slots;
+    bool absent, renumber_objects, renumber_slots, reuse_handles;
     CK_ATTRIBUTE_TYPE ignored[MAXIMUM_NAMES];
     int ignored_count;
     CK_MECHANISM_TYPE hidden[MAXIMUM_NAMES];
@@ -142,6 +142,7 @@ bool fault_is_dead(CK_SESSION_HANDLE session);
 void fault_note_key(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, const CK_MECHANISM *mechanism);
 bool fault_noted_key(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *object, CK_MECHANISM_TYPE *mechanism);
 CK_OBJECT_HANDLE fault_shown_object(CK_OBJECT_HANDLE real);
+CK_OBJECT_HANDLE fault_shown_key(CK_OBJECT_HANDLE real);  // of a key that was just made
 CK_OBJECT_HANDLE fault_real_object(CK_OBJECT_HANDLE shown);
 CK_SLOT_ID fault_swapped_slot(CK_SLOT_ID slot);  // shown from real, and real from shown
 void fault_label(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, char *label, size_t size);

@@ -26,6 +26,8 @@ static size_t session_count;
 static CK_OBJECT_HANDLE *objects;
 static size_t object_count, object_room;
 static unsigned long initialisations;
+// With `reuse handles`: the number that all keys get, and the key that it means now.
+static CK_OBJECT_HANDLE reused_number, reused_object;
 
 static open_session *find(CK_SESSION_HANDLE handle) {
     for (size_t index = 0; index < session_count; index++) {
@@ -38,6 +40,7 @@ void fault_forget_handles(void) {
     pthread_mutex_lock(&mutex);
     session_count = 0;
     object_count = 0;
+    reused_number = reused_object = 0;
     initialisations++;
     pthread_mutex_unlock(&mutex);
 }
@@ -150,7 +153,32 @@ CK_OBJECT_HANDLE fault_shown_object(CK_OBJECT_HANDLE real) {
     return shown;
 }
 
+static bool reuses_handles(void) {
+    fault_lock();
+    bool reuses = fault_now != NULL && fault_now->reuse_handles;
+    fault_unlock();
+    return reuses;
+}
+
+// The first key's number for each key that follows: it means the newest one.
+CK_OBJECT_HANDLE fault_shown_key(CK_OBJECT_HANDLE real) {
+    CK_OBJECT_HANDLE shown = fault_shown_object(real);
+    if (real == 0 || !reuses_handles()) return shown;
+    pthread_mutex_lock(&mutex);
+    if (reused_number == 0) reused_number = shown;
+    reused_object = real;
+    shown = reused_number;
+    pthread_mutex_unlock(&mutex);
+    return shown;
+}
+
 CK_OBJECT_HANDLE fault_real_object(CK_OBJECT_HANDLE shown) {
+    if (shown != 0 && reuses_handles()) {
+        pthread_mutex_lock(&mutex);
+        CK_OBJECT_HANDLE reused = shown == reused_number ? reused_object : 0;
+        pthread_mutex_unlock(&mutex);
+        if (reused != 0) return reused;
+    }
     if (shown == 0 || !renumbers_objects()) return shown;
     pthread_mutex_lock(&mutex);
     size_t index = turned_back(shown - 1);

@@ -159,6 +159,10 @@ static bool setting(const char *name, char *rest, fault_settings *settings, cons
         if (strcmp(value, "slots") == 0) return settings->renumber_slots = true;
         return refuse(to, "'%s' cannot be renumbered", value);
     }
+    if (strcmp(name, "reuse") == 0) {
+        if (strcmp(value, "handles") == 0) return settings->reuse_handles = true;
+        return refuse(to, "'%s' cannot be reused", value);
+    }
     if (strcmp(name, "ignore") == 0) {
         if (settings->ignored_count == MAXIMUM_NAMES) return refuse(to, "more than %d attributes", MAXIMUM_NAMES);
         return fault_attribute_named(value, &settings->ignored[settings->ignored_count++])

@@ -1,7 +1,7 @@
 internal import CCryptoki
 
 /// A PKCS#11 URI that names a token (RFC 7512), such as
-/// `pkcs11:token=production;serial=0123abcd?module-path=/usr/lib/softhsm/libsofthsm2.so`.
+/// `pkcs11:token=production;serial=0123abcd?module-path=/usr/lib/pkcs11/module.so`.
 ///
 /// Stricter than the RFC, because a URI that selects less than its author thought selects the wrong token: an attribute that is
 /// unknown, stands twice or does not concern tokens is refused, and so is a PIN.

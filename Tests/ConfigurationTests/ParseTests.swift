@@ -22,7 +22,7 @@ import Testing
             path = "/usr/lib/softhsm/libsofthsm2.so"
             initialize-arguments = "configdir='/x'"
             storage-path = "/srv/tokens"
-            storage-format = "softhsm2-file"
+            storage-format = "attribute-files"
             software-token = true
             [module.environment]
             SOFTHSM2_CONF = "/etc/softhsm2.conf"
@@ -51,7 +51,7 @@ import Testing
         #expect(read.module.path == "/usr/lib/softhsm/libsofthsm2.so")
         #expect(read.module.initializeArguments == "configdir='/x'")
         #expect(read.module.storagePath == "/srv/tokens")
-        #expect(read.module.storageFormat == .softhsm2File)
+        #expect(read.module.storageFormat == .attributeFiles)
         #expect(read.module.softwareToken)
         #expect(
             read.module.environment == [
@@ -168,10 +168,10 @@ import Testing
     }
 
     @Test func aStorageFormatNeedsItsPath() {
-        #expect(problems(file("module.storage-format", "\"softhsm2-file\"")).count == 1)
+        #expect(problems(file("module.storage-format", "\"attribute-files\"")).count == 1)
         #expect(
             problems(file("module.storage-format", "\"ext4\"") + "module.storage-path = \"/x\"") == [
-                "c.toml:1: module.storage-format must be \"softhsm2-file\""
+                "c.toml:1: module.storage-format must be \"attribute-files\""
             ])
     }
 

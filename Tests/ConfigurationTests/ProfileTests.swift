@@ -15,7 +15,7 @@ import Testing
         [module]
         path = "/lib/a.so"
         initialize-arguments = "x=1"
-        storage-format = "softhsm2-file"
+        storage-format = "attribute-files"
         software-token = true
         [module.environment]
         A = "1"

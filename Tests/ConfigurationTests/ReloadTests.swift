@@ -8,7 +8,7 @@ import Testing
         ("state-directory", "\"/x\"", false), ("profile", "\"x\"", false), ("module.path", "\"/x\"", false),
         ("module.initialize-arguments", "\"x\"", false),
         ("module.environment", "{ A = \"x\" }", false), ("module.storage-path", "\"/x\"", false),
-        ("module.storage-format", "\"softhsm2-file\"", false), ("module.software-token", "true", false),
+        ("module.storage-format", "\"attribute-files\"", false), ("module.software-token", "true", false),
         ("token.uri", "\"pkcs11:token=other\"", false), ("token.suite", "\"aes-gcm\"", false),
         ("token.pin-file", "\"/x\"", false),
         ("token.pin-credential", "\"x\"", false),

@@ -35,6 +35,19 @@ enum Oracle {
         return Array(output.prefix(Int(length)))
     }
 
+    /// AES-256-KW (RFC 3394) undone; nil when it is not whole.
+    static func unwrapKey(key: [UInt8], wrapped: [UInt8]) -> [UInt8]? {
+        let context = EVP_CIPHER_CTX_new()
+        defer { EVP_CIPHER_CTX_free(context) }
+        var output = [UInt8](repeating: 0, count: wrapped.count + 16)
+        var length: Int32 = 0
+        EVP_CIPHER_CTX_set_flags(context, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW)
+        guard EVP_DecryptInit_ex(context, EVP_aes_256_wrap(), nil, key, nil) == 1,
+            EVP_DecryptUpdate(context, &output, &length, wrapped, Int32(wrapped.count)) == 1
+        else { return nil }
+        return Array(output.prefix(Int(length)))
+    }
+
     /// HMAC-SHA-256.
     static func hmac(key: [UInt8], data: [UInt8]) -> [UInt8] {
         var output = [UInt8](repeating: 0, count: 32)

@@ -125,6 +125,19 @@ import Testing
         }
     }
 
+    @Test func handlesAreReused() async {
+        await #expect(processExitsWith: .success) {
+            let bench = try Bench()
+            try bench.faults.set("reuse handles")
+            try bench.open()
+            let first = try bench.key("a")
+            #expect(try bench.label(of: first) == "a")
+            let second = try bench.key("b")
+            #expect(second == first)
+            #expect(try bench.label(of: first) == "b")
+        }
+    }
+
     @Test func tokensAreLessThanTheyShouldBe() async {
         await #expect(processExitsWith: .success) {
             let bench = try Bench()
@@ -209,7 +222,7 @@ import Testing
             let wrong = [
                 "C_Decrypt", "C_Decript return=CKR_OK", "C_Decrypt return=CKR_NONSENSE", "C_Decrypt nth=0 hang",
                 "C_Decrypt hang sometimes", "C_Decrypt delay=5", "C_Decrypt percent=101 hang", "absent yes", "sessions 0",
-                "renumber everything", "ignore CKA_NONSENSE", "without GCM", "trace", "nonsense",
+                "renumber everything", "reuse everything", "ignore CKA_NONSENSE", "without GCM", "trace", "nonsense",
                 "C_Decrypt label=\(String(repeating: "x", count: 128)) hang", String(repeating: "x", count: 512),
             ]
             for line in wrong {

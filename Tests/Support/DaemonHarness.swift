@@ -113,7 +113,7 @@ public final class DaemonHarness: Sendable {
             let module = try settings.modulePath ?? SoftToken.modulePath()
             lines += [
                 "[module]", "path = \"\(module)\"", "environment.SOFTHSM2_CONF = \"\(softHSM)\"",
-                "storage-path = \"\(tokens)\"", "storage-format = \"softhsm2-file\"", "software-token = true",
+                "storage-path = \"\(tokens)\"", "storage-format = \"attribute-files\"", "software-token = true",
             ]
         case .nss, .openCryptoki: lines += settings.family.moduleLines(directory)
         }

@@ -13,6 +13,8 @@ import Testing
     @Test(arguments: Suite.allCases) func softHSM(suite: Suite) throws {
         let daemon = try DaemonHarness.running()
         try mainJob(daemon, suite)
+        try level(daemon, isAnchored: true, auditKey: Self.curve)
+        try sealedByCommand(daemon, suite)
     }
 
     /// NSS softokn: suites 1 and 3, and data keys of at most 256 bytes in suite 3.
@@ -30,6 +32,7 @@ import Testing
         #expect(try client.wrap(.id(key.id), [UInt8](repeating: 1, count: 256)).version == 1)
         let tooLong = refusal { () throws(ClientError) in try client.wrap(.id(key.id), [UInt8](repeating: 1, count: 264)) }
         #expect(tooLong == .plaintextSize)
+        try level(daemon, isAnchored: false, auditKey: Self.curve)
     }
 
     /// openCryptoki's soft token: suite 2, and no other; records are signed with RSA.
@@ -52,6 +55,40 @@ import Testing
             let code = refusal { () throws(ClientError) in try client.createKey(name: "other") { $0.suite = suite } }
             #expect(code == .suiteUnsupported)
         }
+        try level(daemon, isAnchored: true, auditKey: Self.rsa)
+    }
+
+    // MARK: what each does at its level
+
+    // How the PEM of SubjectPublicKeyInfo begins: of a point of P-256 (RFC 5480), of a modulus of 3,072 bits (RFC 3279).
+    private static let curve = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE"
+    private static let rsa = "MIIBojANBgkqhkiG9w0BAQEFAAOCAY8AMIIBigKCAYEA"
+
+    /// The running daemon's level: whether the token remembers which database is the newest, and what signs the records.
+    private func level(_ daemon: DaemonHarness, isAnchored: Bool, auditKey: String) throws {
+        #expect(try daemon.client().status().isAnchored == isAnchored)
+        let key = try daemon.claviger("audit", "key")
+        #expect(key.status == 0 && key.text.contains("\n" + auditKey), "\(key.text) \(key.errorText)")
+    }
+
+    /// `claviger wrap --generate --sealed`: the envelope alone, of a data key that opens.
+    private func sealedByCommand(_ daemon: DaemonHarness, _ suite: Suite) throws {
+        let key = try daemon.client().createKey(name: "by command") { $0.suite = suite }
+        let made = try daemon.claviger("wrap", "by command", "--generate", "--sealed", "--context", "x")
+        guard suite == .aesKeyWrapWithHMAC else {
+            #expect(made.status != 0 && made.output.isEmpty && made.errorText.contains("suite"), "\(made.errorText)")
+            return
+        }
+        #expect(made.status == 0 && made.text.hasPrefix("clv1."), "\(made.errorText)")
+        try writeFile(daemon.directory + "/dek.clv", made.text)
+        let plain = daemon.directory + "/dek"
+        let opened = try daemon.claviger(
+            "unwrap", "--context", "x", "--in", daemon.directory + "/dek.clv", "--plaintext-out", plain)
+        #expect(try opened.status == 0 && readFile(plain).count == 32, "\(opened.errorText)")
+        let both = try daemon.claviger(
+            "wrap", "by command", "--generate", "--sealed", "--plaintext-out", daemon.directory + "/plain")
+        #expect(both.status != 0 && access(daemon.directory + "/plain", F_OK) != 0)
+        #expect(key.suite == suite)
     }
 
     // MARK: what all of them must do

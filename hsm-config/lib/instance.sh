@@ -52,7 +52,7 @@ state-directory = "$dir/state"
 path = "$module"
 environment.SOFTHSM2_CONF = "$dir/softhsm2.conf"
 storage-path = "$dir/tokens"
-storage-format = "softhsm2-file"
+storage-format = "attribute-files"
 software-token = true
 
 [token]

@@ -29,11 +29,8 @@ extension Doctor {
     private mutating func loosening(_ key: ObjectHandle) -> TrialRow {
         let name = "making the key readable or extractable"
         return row(name) { (session) throws(CryptokiError) in
-            for attribute in [Attribute.bool(.sensitive, false), .bool(.extractable, true)]
-            where (try? session.tryChanging(key, [attribute])) != nil {
-                return TrialRow(name, .dangerous, "\(attribute.type) can be changed")
-            }
-            return TrialRow(name, .works, "prevented")
+            guard let changed = try Thief.loosens(key, session: &session) else { return TrialRow(name, .works, "prevented") }
+            return TrialRow(name, .dangerous, "\(changed) can be changed")
         }
     }
 
@@ -52,15 +49,8 @@ extension Doctor {
     private mutating func copying(_ key: ObjectHandle) -> TrialRow {
         let name = "copying the key with weaker attributes"
         return row(name) { (session) throws(CryptokiError) in
-            for weaker in [
-                [Attribute.bool(.extractable, true)], [.bool(.sensitive, false)],
-                [.bool(.extractable, true), .bool(.sensitive, false)],
-            ] {
-                guard let copy = try? session.tryCopying(key, [.bool(.token, false)] + weaker) else { continue }
-                // Not destroyed: on some tokens a copy is the original under another handle. It ends with the session.
-                let readings = try session.bools(weaker.map(\.type), of: copy)
-                guard zip(readings, weaker).contains(where: { $0 == .value($1.value == .bool(true)) }) else { continue }
-                return TrialRow(name, .dangerous, "C_CopyObject gives a copy with \(weaker[0].type) widened")
+            if let widened = try Thief.copies(key, session: &session) {
+                return TrialRow(name, .dangerous, "C_CopyObject gives a copy with \(widened) widened")
             }
             let isCopied = (try? session.tryCopying(key, [.bool(.token, false)])) != nil
             return isCopied ? TrialRow(name, .limited, "plain copies can be made") : TrialRow(name, .works, "prevented")
@@ -69,27 +59,12 @@ extension Doctor {
 
     private mutating func wrapping(_ key: ObjectHandle) -> TrialRow {
         let name = "wrapping the key out under a known key"
-        let listed = mechanisms
+        let listed = Set(mechanisms)
         return row(name) { (session) throws(CryptokiError) in
-            let value = [UInt8](repeating: 9, count: 32)
-            let thief = try session.createObject(
-                [
-                    .objectClass(.secretKey), .keyType(.aes), .bool(.token, false), .bool(.private, true),
-                    .bool(.sensitive, false), .bool(.extractable, true), .bool(.wrap, true), .bool(.unwrap, true),
-                    .bool(.encrypt, true), .bool(.decrypt, true),
-                ], value: value.span.bytes)
-            defer { try? session.destroyObject(thief) }
-            let iv = [UInt8](repeating: 0, count: 16)
-            for type in [MechanismType.aesKeyWrap, .aesKeyWrapPad, .aesECB, .aesCBC, .aesCBCPad] where listed.contains(type) {
-                var output = [UInt8](repeating: 0, count: 128)
-                let parameter = type == .aesCBC || type == .aesCBCPad ? iv.span.bytes : RawSpan()
-                let count = output.withUnsafeMutableBytes { buffer -> Int? in
-                    defer { wipe(buffer) }
-                    return try? session.wrapKey(.other(type, parameter: parameter), wrappingKey: thief, key: key, into: buffer)
-                }
-                if count != nil { return TrialRow(name, .dangerous, "\(type) wraps it though it is not extractable") }
+            guard let mechanism = try Thief.wraps(key, listed: listed, session: &session) else {
+                return TrialRow(name, .works, "prevented")
             }
-            return TrialRow(name, .works, "prevented")
+            return TrialRow(name, .dangerous, "\(mechanism) wraps it though it is not extractable")
         }
     }
 

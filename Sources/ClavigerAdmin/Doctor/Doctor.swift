@@ -10,6 +10,7 @@ package struct Doctor: ~Copyable {
     let access: TokenAccess
     let slot: SlotID
     let mechanisms: [MechanismType]
+    let witness: RandomWitness
     var session: Session
     var scratch: CipherScratch
     var objects = ScratchObjects()
@@ -23,6 +24,7 @@ package struct Doctor: ~Copyable {
         let access = try TokenAccess(configuration, holder: "claviger token doctor")
         let module = access.module
         let uri = access.uri
+        let witness = try Doctor.drawBefore(access)
         let (slot, info, library, mechanisms) = try explain(AdminError.cryptoki) {
             () throws(CryptokiError) -> (SlotID, TokenInfo, String, [MechanismType]) in
             let slot = try uri.select(in: module)
@@ -37,10 +39,41 @@ package struct Doctor: ~Copyable {
         self.access = access
         self.slot = slot
         self.mechanisms = mechanisms
+        self.witness = witness
         self.scratch = scratch
         self.session = session
         report = DoctorReport(
-            label: info.label, manufacturer: info.manufacturer, model: info.model, serial: info.serial, library: library)
+            label: info.label, manufacturer: info.manufacturer, model: info.model, serial: info.serial, library: library,
+            pinLengths: info.minimumPINLength...max(info.minimumPINLength, info.maximumPINLength),
+            sessions: Doctor.number(info.maximumSessions))
+    }
+
+    /// The limit as the report has it.
+    private static func number(_ limit: TokenInfo.SessionLimit) -> UInt? {
+        switch limit {
+        case .unlimited: 0
+        case .unavailable: nil
+        case .count(let count): count
+        }
+    }
+
+    /// What the generator gave after earlier initialisations: the last process's, and one of our own for this.
+    private static func drawBefore(_ access: borrowing TokenAccess) throws(AdminError) -> RandomWitness {
+        let directory = access.configuration.stateDirectory
+        var witness = try explain(AdminError.file) { () throws(FileError) in try RandomWitness.read(directory) }
+        let (module, uri) = (access.module, access.uri)
+        let reserved = access.configuration.module.initializeArguments
+        let drawn = try explain(AdminError.cryptoki) { () throws(CryptokiError) -> RandomWitness? in
+            var session = try module.openSession(try uri.select(in: module), readWrite: false)
+            // Some tokens give nobody random numbers before a login: then the earlier process's must do.
+            let drawn = try? RandomWitness(drawingFrom: &session)
+            try session.close()
+            try module.finalize()
+            try module.initialize(reserved: reserved)
+            return drawn
+        }
+        if let drawn { witness.join(drawn) }
+        return witness
     }
 
     private static func logIn(
@@ -82,7 +115,13 @@ package struct Doctor: ~Copyable {
     private mutating func examine(_ say: (String) -> Void) throws(AdminError) {
         say("what must hold of every token")
         let listed = mechanisms
-        var rows = try trying { (session) throws(CryptokiError) in try TokenTrial.run(listed, session: &session) }
+        var seen = witness
+        var rows = try trying { (session) throws(CryptokiError) in
+            try TokenTrial.run(listed, witness: &seen, session: &session)
+        }
+        let drawn = seen
+        let directory = access.configuration.stateDirectory
+        try explain(AdminError.file) { () throws(FileError) in try drawn.write(directory) }
         rows.append(stuckPIN())
         report.sections.append(.init(title: "what must hold of every token", rows: rows))
         for (title, theme) in [

@@ -9,6 +9,10 @@ package struct DoctorReport: Sendable {
     package var model: String
     package var serial: String
     package var library: String
+    /// How long a PIN is, in bytes.
+    package var pinLengths: ClosedRange<UInt>
+    /// How many sessions may be open at once: nil when the token does not tell, 0 when there is no limit.
+    package var sessions: UInt?
     /// What was tried, by theme.
     package var sections: [Section] = []
     /// How fast it is.

@@ -17,7 +17,7 @@ extension Configuration {
         let isPath = found.value.hasPrefix("/")
         guard isPath || found.value.utf8.allSatisfy(Configuration.isProfileCharacter), found.value.utf8.first != UInt8(ascii: ".")
         else {
-            reader.problem(found.line, "profile is the name of a token profile, such as \"softhsm\", or an absolute path")
+            reader.problem(found.line, "profile is the name of a token profile (its file without .toml), or an absolute path")
             return
         }
         guard let profiles else {

@@ -63,8 +63,8 @@ package struct Configuration: Sendable, Equatable {
 
     /// The storage formats of file-based tokens that the daemon knows.
     package enum StorageFormat: String, Sendable, CaseIterable {
-        /// SoftHSM 2's `file` object store.
-        case softhsm2File = "softhsm2-file"
+        /// A directory a token, a file an object: a generation number, then the attributes by ascending type (`TokenFiles.parses`).
+        case attributeFiles = "attribute-files"
     }
 
     /// Which token, and where its PIN comes from.

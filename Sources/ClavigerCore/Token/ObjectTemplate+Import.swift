@@ -62,7 +62,7 @@ extension ObjectTemplate {
         return nil
     }
 
-    /// Whether a secret key has the length that it must have, where the token knows: SoftHSM says 0 of keys that it has unwrapped.
+    /// Whether a secret key has the length that it must have, where the token knows: some say 0 of keys that they have unwrapped.
     func lengthDifference(of object: ObjectHandle, session: inout Session) throws(CryptokiError) -> String? {
         let length = try session.ulong(.valueLength, of: object)
         switch material {

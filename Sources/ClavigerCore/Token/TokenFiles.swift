@@ -2,7 +2,7 @@ import Glibc
 
 /// The files of a token that keeps its objects in a directory: checked, copied aside and put back from outside.
 ///
-/// Such a token (SoftHSM 2's `file` store) rewrites its token file in place at every login, without a sync: a process killed in
+/// Such a token (configured as `storage-format = "attribute-files"`) rewrites its token file in place at every login, without a sync: a process killed in
 /// between leaves it empty, and the token with all its keys unreadable. And it reports success for keys whose file could not be
 /// written. So before each login the token file is copied aside, durably; a live one that is empty or does not parse is put back;
 /// and a new key's file is synced, read back and parsed to its exact end before the key is acknowledged.
@@ -206,7 +206,7 @@ package struct TokenFiles: Sendable {
         static let value: UInt64 = 0x11
         static let destroyable: UInt64 = 0x172
         static let allowedMechanisms: UInt64 = 0x4000_0600
-        // SoftHSM's own, of the vendor range (its OSAttributes.h).
+        // The format's own, of the vendor range.
         static let tokenFlags: UInt64 = 0x8000_534b
         static let officerPIN: UInt64 = 0x8000_534c
         static let userPIN: UInt64 = 0x8000_534d

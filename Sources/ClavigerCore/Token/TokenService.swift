@@ -100,8 +100,8 @@ package final class TokenService: Sendable {
     /// takes for a batch.
     static let stuckBound: UInt64 = 30_000_000_000
     let supervision = Mutex(Supervision())
-    /// Objects made since the module was initialised after which it is initialised anew: SoftHSM keeps about 250 bytes for each one of a
-    /// session, and four times that for one of the token, until C_Finalize; 16 MiB in all.
+    /// Objects made since the module was initialised after which it is initialised anew: a module was measured to keep about 250 bytes for
+    /// each one of a session, and four times that for one of the token, until C_Finalize; 16 MiB in all.
     package static let recycleBound = 65_536
 
     /// Why the token service could not even be set up: each a matter for the operator, before anything was touched.

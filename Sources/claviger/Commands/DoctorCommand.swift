@@ -20,7 +20,7 @@ struct DoctorCommand: ParsableCommand {
               claviger token doctor --pin-prompt
               claviger token doctor --json > token.json
 
-            JSON: token (label, manufacturer, model, serial, library), sections (title, rows: name, verdict, detail), speeds \
+            JSON: token (label, manufacturer, model, serial, library, minimumPIN, maximumPIN, sessions), sections (title, rows: name, verdict, detail), speeds \
             (operation, suite, sessions, perSecond), suites (names, best first), settings (lines of a configuration), usable, dangerous.
 
             Exit status: 0 usable and nothing dangerous, 1 the token could not be examined, 4 no suite works, 5 dangerous.

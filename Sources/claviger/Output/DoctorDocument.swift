@@ -18,6 +18,10 @@ struct DoctorDocument: Encodable {
         var model: String
         var serial: String
         var library: String
+        var minimumPIN: UInt
+        var maximumPIN: UInt
+        /// nil: the token does not tell; 0: no limit.
+        var sessions: UInt?
     }
 
     struct Section: Encodable {
@@ -41,7 +45,8 @@ struct DoctorDocument: Encodable {
     init(_ report: DoctorReport) {
         token = Token(
             label: report.label, manufacturer: report.manufacturer, model: report.model, serial: report.serial,
-            library: report.library)
+            library: report.library, minimumPIN: report.pinLengths.lowerBound, maximumPIN: report.pinLengths.upperBound,
+            sessions: report.sessions)
         sections = report.sections.map { section in
             Section(
                 title: section.title,

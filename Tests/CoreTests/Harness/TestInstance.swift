@@ -34,7 +34,7 @@ final class TestInstance {
             [module]
             path = "\(try SoftToken.modulePath())"
             storage-path = "\(store.tokens)"
-            storage-format = "softhsm2-file"
+            storage-format = "attribute-files"
             software-token = true
             [token]
             uri = "pkcs11:token=test"

@@ -8,15 +8,20 @@ import SecureMemory
 package enum TokenTrial {
     /// Tries it all. What the token has no mechanism for is left out.
     ///
-    /// - Parameter mechanisms: those that the token lists.
+    /// - Parameters:
+    ///   - mechanisms: those that the token lists.
+    ///   - witness: what the generator gave after an earlier initialisation; afterwards, what it gave now.
     /// - Throws: only what says that the token is gone; everything else is a row.
-    package static func run(_ mechanisms: [MechanismType], session: inout Session) throws(CryptokiError) -> [TrialRow] {
+    package static func run(
+        _ mechanisms: [MechanismType], witness: inout RandomWitness, session: inout Session
+    ) throws(CryptokiError) -> [TrialRow] {
         let listed = Set(mechanisms)
         var rows: [TrialRow] = []
-        rows.append(try random(&session))
+        rows.append(try random(&witness, &session))
         if listed.contains(.aesKeyGeneration) {
             rows.append(try sensitivity(&session))
             rows.append(try extraction(listed, &session))
+            rows.append(try loosening(&session))
             rows.append(try handles(listed, &session))
         }
         for computation in Computation.allCases where listed.contains(computation.mechanism) {
@@ -53,22 +58,23 @@ package enum TokenTrial {
         ] + ObjectTemplate.secretKeyUses.map { .bool($0, uses.contains($0)) }
     }
 
-    private static func random(_ session: inout Session) throws(CryptokiError) -> TrialRow {
+    private static func random(_ witness: inout RandomWitness, _ session: inout Session) throws(CryptokiError) -> TrialRow {
         let name = "random numbers differ"
-        return try row(name, &session) { (session) throws(CryptokiError) in
-            var seen: Set<[UInt8]> = []
-            for _ in 0..<16 {
-                var bytes = [UInt8](repeating: 0, count: 12)
-                let outcome = bytes.withUnsafeMutableBytes { buffer in
-                    Result { () throws(CryptokiError) in try session.random(into: buffer) }
-                }
-                try outcome.get()
-                guard seen.insert(bytes).inserted, bytes.contains(where: { $0 != 0 }) else {
-                    return TrialRow(name, .dangerous, "the token's generator repeats itself: IVs and keys would")
-                }
+        let earlier = witness
+        var drawn = RandomWitness()
+        let row = try row(name, &session) { (session) throws(CryptokiError) in
+            drawn = try RandomWitness(drawingFrom: &session)
+            guard drawn.isVaried else {
+                return TrialRow(name, .dangerous, "the token's generator repeats itself: IVs and keys would")
+            }
+            guard !drawn.repeats(earlier) else {
+                return TrialRow(
+                    name, .dangerous, "the token's generator begins anew with each initialisation: IVs and keys would come again")
             }
             return TrialRow(name, .works)
         }
+        witness = drawn
+        return row
     }
 
     private static func sensitivity(_ session: inout Session) throws(CryptokiError) -> TrialRow {
@@ -91,6 +97,7 @@ package enum TokenTrial {
     }
 
     static let extractionName = "a non-extractable key cannot be wrapped out"
+    static let looseningName = "a key stays as closed as it was made"
 
     /// The way that keys leave a token without anybody reading them: under a key that the thief knows.
     private static func extraction(
@@ -100,19 +107,24 @@ package enum TokenTrial {
         return try row(name, &session) { (session) throws(CryptokiError) in
             let object = try session.generateKey(.aesKeyGeneration, key([.encrypt, .decrypt]))
             defer { try? session.destroyObject(object) }
-            let value = knownValue
-            let thief = try session.createObject(known(.aes, [.wrap, .unwrap]), value: value.span.bytes)
-            defer { try? session.destroyObject(thief) }
-            for mechanism in [MechanismType.aesKeyWrap, .aesECB] where listed.contains(mechanism) {
-                var output = [UInt8](repeating: 0, count: 128)
-                let count = output.withUnsafeMutableBytes { buffer -> Int? in
-                    defer { wipe(buffer) }
-                    return try? session.wrapKey(
-                        .other(mechanism, parameter: RawSpan()), wrappingKey: thief, key: object, into: buffer)
-                }
-                guard count == nil else {
-                    return TrialRow(name, .dangerous, "\(mechanism) wraps a key with CKA_EXTRACTABLE=false under a known one")
-                }
+            guard let mechanism = try Thief.wraps(object, listed: listed, session: &session) else {
+                return TrialRow(name, .works)
+            }
+            return TrialRow(name, .dangerous, "\(mechanism) wraps a key with CKA_EXTRACTABLE=false under a known one")
+        }
+    }
+
+    /// Nobody makes a key readable or extractable afterwards, neither where it is nor in a copy.
+    private static func loosening(_ session: inout Session) throws(CryptokiError) -> TrialRow {
+        let name = looseningName
+        return try row(name, &session) { (session) throws(CryptokiError) in
+            let object = try session.generateKey(.aesKeyGeneration, key([.encrypt, .decrypt]))
+            defer { try? session.destroyObject(object) }
+            if let changed = try Thief.loosens(object, session: &session) {
+                return TrialRow(name, .dangerous, "\(changed) of a key can be changed")
+            }
+            if let widened = try Thief.copies(object, session: &session) {
+                return TrialRow(name, .dangerous, "C_CopyObject gives a copy with \(widened) widened")
             }
             return TrialRow(name, .works)
         }

@@ -14,7 +14,7 @@ package struct TrialRow: Sendable, Equatable {
     }
 
     /// Whether it is about what somebody with the user PIN can take, and not about what the token does by itself.
-    package var isAboutThieves: Bool { name == TokenTrial.extractionName }
+    package var isAboutThieves: Bool { name == TokenTrial.extractionName || name == TokenTrial.looseningName }
 
     /// The verdicts.
     package enum Verdict: String, Sendable, CaseIterable {
