@@ -64,8 +64,7 @@ extension KeyEntry {
             try connection.abandonChanges(of: id, at: now)
             for order in orders { try connection.insert(order) }
             // Nobody can approve any more what was asked about the key; what was decided stays on record.
-            try connection.run(
-                "UPDATE approval SET state = 2, decided_ms = ? WHERE key = ? AND state = 0", [.unsigned(now), .blob(id.bytes)])
+            try connection.cancelApprovals(of: id, at: now)
             for table in ["version_use", "key_tag", "alias", "registration", "key_version"] {
                 try connection.run("DELETE FROM \(table) WHERE key = ?", [.blob(id.bytes)])
             }
@@ -76,6 +75,11 @@ extension KeyEntry {
 }
 
 extension SQLiteConnection {
+    /// Ends what was asked about a key and not decided.
+    func cancelApprovals(of key: KeyID, at now: UInt64) throws(StoreError) {
+        try run("UPDATE approval SET state = 2, decided_ms = ? WHERE key = ? AND state = 0", [.unsigned(now), .blob(key.bytes)])
+    }
+
     /// Ends the changes of a key that were begun and not ended: what they may have made on the token goes with the key.
     func abandonChanges(of key: KeyID, at now: UInt64) throws(StoreError) {
         var names: [ObjectName] = []

@@ -62,6 +62,31 @@ extension StoredKey {
     }
 }
 
+extension StoredKey {
+    /// Requires that one person alone may destroy versions. They are what a second person guards on a key that nobody may delete or
+    /// purge alone, so there they end with the key only.
+    ///
+    /// - Throws: `approvalRequired` with the next step.
+    package func requireVersionsOfOnePerson() throws(Refusal) {
+        guard !dualControl.isDisjoint(with: [.delete, .purge]) else { return }
+        throw Refusal(
+            .approvalRequired,
+            "key \(id) needs a second person to be deleted or purged: its versions can be retired, and end with the key")
+    }
+
+    /// Requires that a change of policies takes no second person away, or that one has approved it.
+    ///
+    /// - Throws: `approvalRequired` with the next step.
+    package func requireKeepsSecondPerson(_ wanted: StoredKey) throws(Refusal) {
+        let lost = dualControl.subtracting(wanted.dualControl)
+        guard !lost.isEmpty else { return }
+        throw Refusal(
+            .approvalRequired,
+            "key \(id) would need no second person any more for \(lost.actions.map(\.name).joined(separator: ", ")): "
+                + "ask for the change of policy, and have somebody else approve it")
+    }
+}
+
 extension PolicyValues {
     /// Whether nothing is said of what only the instance has.
     var isOfKeysOnly: Bool {

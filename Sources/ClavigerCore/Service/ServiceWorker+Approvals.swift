@@ -170,7 +170,8 @@ extension ServiceWorker {
         } else {
             needed = try service.ledger.read { connection throws(StoreError) in try connection.policies() }.secondPerson
         }
-        guard needed.contains(DualControl(action)) else {
+        // What takes a second person away needs one too, so where any action needs two, so may a change of policies.
+        guard needed.contains(DualControl(action)) || (action == .policy && key != nil && !needed.isEmpty) else {
             let subject = key.map { "key \($0.id)" } ?? "the instance"
             throw Refusal(.notDualControl, "\(subject) needs no second person for \(action.name): do it directly")
         }

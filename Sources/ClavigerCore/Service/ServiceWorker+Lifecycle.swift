@@ -100,11 +100,19 @@ extension ServiceWorker {
         guard !key.stored.isWiped else {
             throw Refusal(.restoreExpired, "key \(key.id) cannot be restored: its material has been wiped")
         }
-        return changeState(of: key, to: state, call, at: now, settings) {
+        var decision = changeState(of: key, to: state, call, at: now, settings) {
             $0.deleted = nil
             $0.deletedBy = nil
             $0.stateBefore = nil
         }
+        // What was asked about the deleted key was meant for that deletion, not for another one later.
+        let (id, write, publish) = (key.id, decision.write, decision.publish)
+        decision.write = { connection throws(StoreError) in
+            try write(connection)
+            try connection.cancelApprovals(of: id, at: now)
+        }
+        decision.publish = { snapshot in publish(snapshot).changing(id) { $0.approvals = [] } }
+        return decision
     }
 
     /// A change of a key's state and what goes with it.

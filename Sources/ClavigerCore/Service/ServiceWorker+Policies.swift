@@ -43,6 +43,7 @@ extension ServiceWorker {
         }
         var wanted = key.stored
         try wanted.patchPolicies(message.values)
+        if !isApproved { try key.stored.requireKeepsSecondPerson(wanted) }
         let changes = wanted.policies.values.changes(from: key.stored.policies.values)
         let decision = changeKey(key, call, at: now, snapshot.settings, changes) { $0 = wanted }
         let after = wanted == key.stored ? key.stored.policies.revision : key.stored.revision + 1
@@ -125,6 +126,7 @@ extension ServiceWorker {
                     "\(InstanceSetting.restoreWindow.name) (\(values[.restoreWindow]) seconds) must not exceed "
                         + "\(InstanceSetting.autoPurge.name) (\(values[.autoPurge]) seconds)")
             }
+            try requireNoSecondPerson(toLower: setting, from: before, to: value, snapshot)
             let settings = values
             let note = ChangeNote(
                 event: call.event, caller: call.caller, changes: [.init(setting.name, from: "\(before)", to: "\(value)")])
@@ -136,6 +138,30 @@ extension ServiceWorker {
                 })
         }
         return try call.answer.reply(reply)
+    }
+}
+
+extension ServiceWorker {
+    /// Requires that one person alone may change a setting: not while the instance's policies need two, and not to shorten the time that
+    /// is left to a deleted key which nobody may purge alone.
+    private func requireNoSecondPerson(
+        toLower setting: InstanceSetting, from before: UInt64, to value: UInt64, _ snapshot: Snapshot
+    ) throws(Refusal) {
+        let policies = try service.ledger.read { connection throws(StoreError) in try connection.policies() }
+        guard !policies.secondPerson.contains(.policy) else {
+            throw Refusal(
+                .approvalRequired,
+                "the instance's policies need a second person to be changed, and so do its settings: have the policy lifted first"
+            )
+        }
+        guard [.purgeDelay, .restoreWindow, .autoPurge].contains(setting), value < before else { return }
+        let waiting = snapshot.keys.values.count { $0.stored.state == .destroyed && $0.stored.dualControl.contains(.purge) }
+        guard waiting == 0 else {
+            throw Refusal(
+                .approvalRequired,
+                "\(waiting) deleted keys need a second person to be purged: \(setting.name) cannot be shortened before they are "
+                    + "restored or purged")
+        }
     }
 }
 

@@ -61,7 +61,7 @@ extension ServiceWorker {
             }
             let isThere = try service.ledger.read { connection throws(StoreError) in try connection.hasRing(message.id) }
             guard isThere else { throw Refusal(.notFound, "there is no key ring '\(message.id)'") }
-            let moved = try emptied(message.id, force: message.force, snapshot, now)
+            let moved = try emptied(message.id, force: message.force, call, snapshot, now)
             let note = ChangeNote(
                 event: call.event, caller: call.caller, ring: message.id,
                 changes: [.init("id", from: message.id, to: nil)]
@@ -85,7 +85,7 @@ extension ServiceWorker {
     ///
     /// - Throws: `ringNotEmpty` while it holds others, or destroyed ones and `force` is not set.
     private func emptied(
-        _ ring: String, force: Bool, _ snapshot: Snapshot, _ now: UInt64
+        _ ring: String, force: Bool, _ call: Call, _ snapshot: Snapshot, _ now: UInt64
     ) throws(Refusal) -> [(before: StoredKey, after: StoredKey)] {
         let held = snapshot.keys.values.filter { $0.ring == ring }
         let living = held.count { $0.stored.state != .destroyed }
@@ -97,6 +97,9 @@ extension ServiceWorker {
                 .ringNotEmpty,
                 "the key ring '\(ring)' holds \(held.count) deleted keys: force moves them to '\(StoredKey.defaultRing)'")
         }
+        // They move, and whoever restores keys of the other ring can restore them then.
+        for key in held { _ = try authorisedKey(.id(key.id), for: .moveKeys, of: call.caller, in: snapshot) }
+        if !held.isEmpty { try requireRing(StoredKey.defaultRing, for: .moveKeys, of: call.caller) }
         return held.map { key in (key.stored, key.stored.revised(at: now) { $0.ring = StoredKey.defaultRing }) }
     }
 

@@ -47,8 +47,23 @@ extension ServiceWorker {
         return try changeVersion(
             message.version, of: message.key, message.operation, .deleteKeys, .destroyVersion, call, &record
         ) { (key, version, now, settings) throws(Refusal) in
+            try key.stored.requireVersionsOfOnePerson()
             try version.destroy(key, at: now, settings)
+            try requireUnused(version, of: key, at: now)
         }
+    }
+
+    /// Requires that no registered resource was last protected with a version: destroying it would lose that resource's data.
+    private func requireUnused(_ version: VersionEntry, of key: KeyEntry, at now: UInt64) throws(Refusal) {
+        let number = version.number
+        let counts = try service.ledger.read { connection throws(StoreError) in
+            let counts = try connection.registrationCounts(key.id, version: number, at: now)
+            return [counts.all, counts.retained]
+        }
+        guard counts[0] > 0 else { return }
+        throw Refusal(
+            counts[1] > 0 ? .retention : .resourcesProtected,
+            "\(counts[0]) registered resources are protected with version \(number) of key \(key.id): have them made anew first")
     }
 
     private func changeVersion(

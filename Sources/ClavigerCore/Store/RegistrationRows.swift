@@ -75,13 +75,17 @@ extension SQLiteConnection {
     }
 
     /// How many registrations a key has that hold, and how many of these forbid its deletion.
-    func registrationCounts(_ key: KeyID, at now: UInt64) throws(StoreError) -> (all: UInt32, retained: UInt32) {
+    ///
+    /// - Parameter version: counts only resources that were last protected with this version; nil for all.
+    func registrationCounts(
+        _ key: KeyID, version: UInt32? = nil, at now: UInt64
+    ) throws(StoreError) -> (all: UInt32, retained: UInt32) {
         var counts: (all: UInt32, retained: UInt32) = (0, 0)
         try run(
             """
             SELECT count(*), coalesce(sum(retention), 0) FROM registration
-            WHERE key = ? AND (lease_ends_ms IS NULL OR lease_ends_ms > ?)
-            """, [.blob(key.bytes), .unsigned(now)]
+            WHERE key = ?1 AND (lease_ends_ms IS NULL OR lease_ends_ms > ?2) AND (?3 IS NULL OR version = ?3)
+            """, [.blob(key.bytes), .unsigned(now), version.map { .integer(Int64($0)) } ?? .null]
         ) { row throws(StoreError) in counts = (UInt32(clamping: row.integer(0)), UInt32(clamping: row.integer(1))) }
         return counts
     }

@@ -231,6 +231,16 @@ extension KeyLedger {
     /// Requires that a new key can be made as it is described: its aliases free, its ring there, its date to come.
     func requireRoom(for key: StoredKey, at now: UInt64, _ snapshot: Snapshot) throws(Refusal) {
         guard snapshot.keys[key.id] == nil else { throw Refusal(.alreadyExists, "there is a key \(key.id) already") }
+        // An id that an importer chose must not be one that rights were given on before: they would be the new key's.
+        let id = key.id
+        let isGranted = try read { connection throws(StoreError) in
+            var count: Int64 = 0
+            try connection.run("SELECT count(*) FROM access_grant WHERE key = ?", [.blob(id.bytes)]) { row throws(StoreError) in
+                count = row.integer(0)
+            }
+            return count > 0
+        }
+        guard !isGranted else { throw Refusal(.alreadyExists, "the id \(id) was another key's: choose a fresh one") }
         guard UInt64(key.tags.count) <= snapshot.settings[.maximumTags] else {
             throw Refusal(.limitReached, "a key has at most \(snapshot.settings[.maximumTags]) tags")
         }

@@ -8,6 +8,12 @@ extension LifecycleModel {
         var next = settings
         next[message.name] = message.value
         guard next["restore-window"] ?? 0 <= next["auto-purge"] ?? 0 else { throw ModelRefusal(.invalidValue) }
+        guard !policies.secondPerson.contains(.policy) else { throw ModelRefusal(.approvalRequired) }
+        if ["purge-delay", "restore-window", "auto-purge"].contains(message.name), message.value < settings[message.name] ?? 0,
+            keys.values.contains(where: { $0.state == .destroyed && $0.dual.contains(.purge) })
+        {
+            throw ModelRefusal(.approvalRequired)
+        }
         settings = next
         return message.value
     }
@@ -22,11 +28,11 @@ extension LifecycleModel {
         } else {
             guard !policies.secondPerson.contains(.policy) else { throw ModelRefusal(.approvalRequired) }
         }
-        return try settingPolicies(message, person, now)
+        return try settingPolicies(message, person, now, isApproved: false)
     }
 
     mutating func settingPolicies(
-        _ message: PolicySetRequest, _ person: ModelPerson, _ now: UInt64
+        _ message: PolicySetRequest, _ person: ModelPerson, _ now: UInt64, isApproved: Bool
     ) throws(ModelRefusal) -> PolicyReply {
         guard let reference = message.key else { return try settingInstancePolicies(message, person, now) }
         let before = try resolve(reference)
@@ -46,6 +52,7 @@ extension LifecycleModel {
         guard !key.rotates || key.months > 0 else { throw ModelRefusal(.invalidValue) }
         if let dual = values.dualControl {
             guard !key.dual.contains(.delete) || dual.contains(.delete) else { throw ModelRefusal(.invalidValue) }
+            guard isApproved || key.dual.isSubset(of: dual) else { throw ModelRefusal(.approvalRequired) }
             key.dual = dual
         }
         if key != before { key.touch(now) }
@@ -117,7 +124,8 @@ extension LifecycleModel {
         let key: ModelKey?
         if let reference = message.key { key = try resolve(reference) } else { key = nil }
         guard key != nil || message.action == .policy else { throw ModelRefusal(.missingField) }
-        guard (key?.dual ?? policies.secondPerson).contains(DualControl(message.action)) else {
+        let needed = key?.dual ?? policies.secondPerson
+        guard needed.contains(DualControl(message.action)) || (message.action == .policy && key != nil && !needed.isEmpty) else {
             throw ModelRefusal(.notDualControl)
         }
         if let key { try requireImaginable(message.action, key, now) }
@@ -155,7 +163,7 @@ extension LifecycleModel {
         case (.policy, let key):
             var message = change ?? PolicySetRequest(operation: OperationID(high: 0, low: 0))
             message.key = key.map { .id($0.id) }
-            _ = try settingPolicies(message, person, now)
+            _ = try settingPolicies(message, person, now, isApproved: true)
         case (.delete, let key?): _ = try deleting(key, force: approval.force, person, now)
         case (.disable, let key?): _ = try disabling(key, now)
         case (.restore, let key?): _ = try restoring(key, now)

@@ -127,6 +127,10 @@ extension LifecycleModel {
         var key = before
         try requireRestorable(key, now)
         guard !key.isWiped else { throw ModelRefusal(.restoreExpired) }
+        for index in approvals.indices where approvals[index].key == key.id && approvals[index].state == .open {
+            approvals[index].state = .cancelled
+            approvals[index].decided = now
+        }
         key.state = key.stateBefore ?? .suspended
         key.stateBefore = nil
         key.deleted = nil
@@ -176,9 +180,14 @@ extension LifecycleModel {
 
     public mutating func destroy(_ message: VersionDestroyRequest, at now: UInt64) throws(ModelRefusal) -> VersionRecord {
         let delay = milliseconds("purge-delay")
+        let key = try resolve(message.key)
+        let pinned = key.registrations.values.filter { $0.record.version == message.version }
         return try changeVersion(message.version, of: message.key, now) { (version, _) throws(ModelRefusal) in
+            guard key.dual.isDisjoint(with: [.delete, .purge]) else { throw ModelRefusal(.approvalRequired) }
             guard version.state == .retired else { throw ModelRefusal(.versionState) }
             guard now >= (version.retired ?? 0) + delay else { throw ModelRefusal(.tooEarly) }
+            if pinned.contains(where: { $0.record.retention }) { throw ModelRefusal(.retention) }
+            guard pinned.isEmpty else { throw ModelRefusal(.resourcesProtected) }
             version.state = .destroyed
         }
     }
