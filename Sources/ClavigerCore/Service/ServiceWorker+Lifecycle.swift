@@ -100,12 +100,14 @@ extension ServiceWorker {
         guard !key.stored.isWiped else {
             throw Refusal(.restoreExpired, "key \(key.id) cannot be restored: its material has been wiped")
         }
-        var decision = changeState(of: key, to: state, call, at: now, settings) {
+        // What was asked about the deleted key was meant for that deletion, not for another one later.
+        var settled = key
+        settled.approvals = []
+        var decision = changeState(of: settled, to: state, call, at: now, settings) {
             $0.deleted = nil
             $0.deletedBy = nil
             $0.stateBefore = nil
         }
-        // What was asked about the deleted key was meant for that deletion, not for another one later.
         let (id, write, publish) = (key.id, decision.write, decision.publish)
         decision.write = { connection throws(StoreError) in
             try write(connection)

@@ -8,9 +8,9 @@ extension LifecycleRun {
         if chance(65) { message.key = reference() }
         if chance(40) { message.values.rotationMonths = UInt32(number(0...12)) }
         if chance(20) { message.values.rotationEnabled = chance(50) }
-        if chance(40) { message.values.dualControl = DualControl(rawValue: UInt32(number(0...31))) }
+        if chance(15) { message.values.dualControl = DualControl(rawValue: UInt32(number(0...31))) }
         if message.key == nil || chance(3) {
-            if chance(40) { message.values.dualControlEnabled = chance(40) }
+            if chance(15) { message.values.dualControlEnabled = chance(40) }
             if chance(10) { message.values.createRoot = chance(40) }
             if chance(40) { message.values.accessEnabled = chance(20) }
             if chance(10) { message.values.metricsEnabled = chance(50) }

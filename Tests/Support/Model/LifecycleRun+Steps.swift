@@ -97,7 +97,7 @@ extension LifecycleRun {
         if chance(20), isExact { message.expires = now + UInt64(number(1...5)) * 86_400_000 }
         if chance(3) { message.expires = now - 5_000 }
         if chance(20) { message.rotationMonths = UInt32(number(0...12)) }
-        if chance(persons.count > 1 ? 30 : 8) { message.dualControl = DualControl(rawValue: UInt32(number(0...31))) }
+        if chance(persons.count > 1 ? 15 : 8) { message.dualControl = DualControl(rawValue: UInt32(number(0...31))) }
         if chance(10) { message.withoutPolicies = true }
         let person = person
         try change(.keyCreate, message, by: person, mask) { (made: KeyRecord?) throws(ModelRefusal) in
@@ -175,15 +175,35 @@ extension LifecycleRun {
     private func changeVersion() throws {
         let version = UInt32(number(1...4))
         if chance(40) {
+            // What can be destroyed is rare (retired for a while, under no dual control, nothing pinned to it), so it is looked for.
+            let due = now - min(now, model.milliseconds("purge-delay"))
+            func ended(_ key: ModelKey) -> Int? {
+                let pinned = Set(key.registrations.values.map { Int($0.record.version) - 1 })
+                return key.versions.indices.first { index in
+                    let version = key.versions[index]
+                    return version.state == .retired && version.retired.map { $0 <= due } ?? false && !pinned.contains(index)
+                }
+            }
+            let ready = sortedKeys.filter {
+                $0.state != .destroyed && $0.dual.isDisjoint(with: [.delete, .purge]) && ended($0) != nil
+            }
+            let found = chance(80) ? pick(ready) : nil
             let message = VersionDestroyRequest(
-                key: reference { $0.versions.count > 1 && $0.state != .destroyed }, operation: operation, version: version)
+                key: found.map { .id($0.id) } ?? reference { $0.versions.count > 1 && $0.state != .destroyed },
+                operation: operation, version: found.flatMap(ended).map { UInt32($0 + 1) } ?? version)
             try change(.versionDestroy, message, by: person, mask) { (_: VersionRecord?) throws(ModelRefusal) in
                 try model.destroy(message, at: now)
             }
         } else {
+            let old = sortedKeys.filter {
+                $0.state != .destroyed && $0.dual.isDisjoint(with: [.delete, .purge])
+                    && $0.versions.dropLast().contains { $0.state == .inUse }
+            }
+            let found = chance(50) ? pick(old) : nil
             let message = VersionRetireRequest(
-                key: reference { $0.versions.count > 1 && $0.state != .destroyed }, operation: operation, version: version,
-                undo: chance(20))
+                key: found.map { .id($0.id) } ?? reference { $0.versions.count > 1 && $0.state != .destroyed },
+                operation: operation,
+                version: found?.versions.firstIndex { $0.state == .inUse }.map { UInt32($0 + 1) } ?? version, undo: chance(20))
             try change(.versionRetire, message, by: person, mask) { (_: VersionRecord?) throws(ModelRefusal) in
                 try model.retire(message, at: now)
             }
