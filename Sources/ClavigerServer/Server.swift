@@ -37,7 +37,8 @@ package final class Server: Sendable {
     ///
     /// - Parameters:
     ///   - listeners: the sockets to serve; they end with the server.
-    ///   - tokenSessions: how many workers the token allows when the configuration does not say; nil for as many as cores.
+    ///   - tokenSessions: how many workers the token allows when the configuration does not say; nil for as many as cores, or as
+    ///     `automaticWorkers` says.
     ///   - figures: to be given when the handler shows them.
     ///   - fatal: called on a thread of the server when it cannot go on: workers are stuck in the token and no spare one is left.
     ///     The process is to end with a status that has it restarted.
@@ -50,6 +51,12 @@ package final class Server: Sendable {
             configuration: configuration, handler: handler, listeners: listeners, tokenSessions: tokenSessions,
             figures: figures, logger: logger, tuning: Tuning(), fatal: fatal)
     }
+
+    /// How many workers there are when neither the operator nor the token says.
+    ///
+    /// Whoever waits for the audit log's flush needs no core meanwhile, and one flush serves all who wait: four a core make the flush as
+    /// good as free where there are few cores. Past sixteen, more only crowd the token.
+    static func automaticWorkers(cores: Int, flushes: Bool) -> Int { flushes ? max(cores, min(4 * cores, 16)) : cores }
 
     /// What only tests change.
     struct Tuning: Sendable {
@@ -65,8 +72,10 @@ package final class Server: Sendable {
         figures: ServerCounters, logger: Logger, tuning: Tuning, fatal: @escaping @Sendable (String) -> Void
     ) throws(ServerError) {
         let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        let wanted = Server.automaticWorkers(cores: cores, flushes: configuration.audit.durability == .fsync)
         plan = try MemoryPlan.make(
-            workers: configuration.workers.count, automatic: min(cores, tokenSessions ?? cores), allowed: MemoryPlan.allowance())
+            workers: configuration.workers.count, automatic: min(wanted, tokenSessions ?? wanted), allowed: MemoryPlan.allowance()
+        )
         self.figures = figures
         self.listeners = listeners
         core = try ServerCore(
