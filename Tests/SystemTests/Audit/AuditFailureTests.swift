@@ -62,11 +62,13 @@ import Testing
         while write(file, block, block.count) > 0 {}
     }
 
-    /// The disk reports an error at a flush: what waited is refused, and the log goes on when the disk does.
-    @Test func anInputOutputError() throws {
+    /// The disk reports an error at a flush (a bad block, or the kernel has made the file system read-only after one): what waited is
+    /// refused, and the log goes on when the disk does.
+    @Test(arguments: [("EIO", "Input/output error"), ("EROFS", "Read-only file system")])
+    func anInputOutputError(code: String, text: String) throws {
         let daemon = try DaemonHarness()
         let cue = daemon.directory + "/eio"
-        guard let shim = try brokenDisk(daemon, cue) else {
+        guard let shim = try brokenDisk(daemon, cue, code) else {
             return skip("AuditFailureTests.anInputOutputError", "needs a C compiler")
         }
         try daemon.start(environment: [shim])
@@ -74,7 +76,7 @@ import Testing
         let key = try client.createKey(name: "disk").id
         try writeFile(cue, "")
         #expect(refusal { () throws(ClientError) in try client.wrap(.id(key), [1]) } == .auditUnavailable)
-        #expect(try daemon.health.reason.contains("Input/output error"))
+        #expect(try daemon.health.reason.contains(text))
         // It stays so while the disk does.
         #expect(refusal { () throws(ClientError) in try client.wrap(.id(key), [1]) } == .auditUnavailable)
         #expect(try client.auditStatus().failure != nil)
@@ -110,7 +112,7 @@ import Testing
     }
 
     /// What makes the daemon's flushes of its log fail while the file `cue` is there: a setting of its environment; nil without a compiler.
-    private func brokenDisk(_ daemon: DaemonHarness, _ cue: String) throws -> String? {
+    private func brokenDisk(_ daemon: DaemonHarness, _ cue: String, _ code: String = "EIO") throws -> String? {
         let shim = daemon.directory + "/eio.so"
         let source = """
             #define _GNU_SOURCE
@@ -125,7 +127,7 @@ import Testing
                 snprintf(name, sizeof name, "/proc/self/fd/%d", file);
                 ssize_t length = readlink(name, path, sizeof path - 1);
                 path[length < 0 ? 0 : length] = 0;
-                if (strstr(path, "/audit/audit-") && access("\(cue)", F_OK) == 0) { errno = EIO; return -1; }
+                if (strstr(path, "/audit/audit-") && access("\(cue)", F_OK) == 0) { errno = \(code); return -1; }
                 int (*next)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
                 return next(file);
             }
