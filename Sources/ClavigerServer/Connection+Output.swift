@@ -7,6 +7,22 @@ import Synchronization
 extension Connection {
     /// Ends `entry` with `answer`, a whole frame. Only for who has claimed the entry.
     func finish(_ entry: InFlight, _ answer: UnsafeRawBufferPointer) {
+        finish(entry) { state in emit(&state, answer) }
+    }
+
+    /// Ends `entry` with a whole frame, which is taken out of `answer`. Only for who has claimed the entry.
+    func finish(_ entry: InFlight, _ answer: inout ChunkChain) {
+        finish(entry) { state in
+            // Under one lock, so that the parts follow each other.
+            while !answer.isEmpty {
+                let part = answer.readable()
+                emit(&state, part)
+                answer.drop(part.count)
+            }
+        }
+    }
+
+    private func finish(_ entry: InFlight, _ send: (inout ConnectionState) -> Void) {
         core.counters.requestCount.add(1, ordering: .relaxed)
         state.withLock { state in
             if let index = state.inFlight.firstIndex(of: entry.header.requestID) {
@@ -14,7 +30,7 @@ extension Connection {
                 state.inFlight.removeLast()
                 state.expected -= entry.expectedReply
             }
-            emit(&state, answer)
+            send(&state)
             settle(&state)
         }
         account.leave()

@@ -63,17 +63,7 @@ final class Crew: Sendable {
             defer { state.threads.removeAll() }
             return state.threads
         }
-        var left = 0
-        for thread in threads {
-            while !thread.isFinished, MonotonicClock.now() < deadline { Pause.short() }
-            if thread.isFinished {
-                thread.join()
-            } else {
-                thread.abandon()
-                left += 1
-            }
-        }
-        return left
+        return threads.count { !$0.join(until: deadline) }
     }
 
     /// How many threads have been replaced and have not come back.

@@ -5,8 +5,8 @@ import Synchronization
 
 /// The daemon's server: takes connections, reads requests, has the service do them, sends the answers.
 ///
-/// It never looks into a body, and every request passes ``RequestHandler``. Threads: one that accepts, one that keeps time, one worker for
-/// each token session, and one reserved worker that never enters the token. All buffers for requests and replies are locked memory
+/// It never looks into a body, and every request passes ``RequestHandler``. Threads: one that accepts, one that keeps time, one that sends
+/// what waited for its record, one worker for each token session, and one reserved worker that never enters the token. All buffers for requests and replies are locked memory
 /// mapped by ``init``, so a server that starts does not run out of it later.
 package final class Server: Sendable {
     /// What ``stop(drainTime:)`` left undone.
@@ -31,14 +31,14 @@ package final class Server: Sendable {
     private struct Threads {
         var acceptor: ServerThread?
         var watchdog: ServerThread?
+        var sender: ServerThread?
     }
 
     /// A server that is not started.
     ///
     /// - Parameters:
     ///   - listeners: the sockets to serve; they end with the server.
-    ///   - tokenSessions: how many workers the token allows when the configuration does not say; nil for as many as cores, or as
-    ///     `automaticWorkers` says.
+    ///   - tokenSessions: how many workers the token allows when the configuration does not say; nil for as many as cores.
     ///   - figures: to be given when the handler shows them.
     ///   - fatal: called on a thread of the server when it cannot go on: workers are stuck in the token and no spare one is left.
     ///     The process is to end with a status that has it restarted.
@@ -51,12 +51,6 @@ package final class Server: Sendable {
             configuration: configuration, handler: handler, listeners: listeners, tokenSessions: tokenSessions,
             figures: figures, logger: logger, tuning: Tuning(), fatal: fatal)
     }
-
-    /// How many workers there are when neither the operator nor the token says.
-    ///
-    /// Whoever waits for the audit log's flush needs no core meanwhile, and one flush serves all who wait: four a core make the flush as
-    /// good as free where there are few cores. Past sixteen, more only crowd the token.
-    static func automaticWorkers(cores: Int, flushes: Bool) -> Int { flushes ? max(cores, min(4 * cores, 16)) : cores }
 
     /// What only tests change.
     struct Tuning: Sendable {
@@ -72,15 +66,13 @@ package final class Server: Sendable {
         figures: ServerCounters, logger: Logger, tuning: Tuning, fatal: @escaping @Sendable (String) -> Void
     ) throws(ServerError) {
         let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-        let wanted = Server.automaticWorkers(cores: cores, flushes: configuration.audit.durability == .fsync)
         plan = try MemoryPlan.make(
-            workers: configuration.workers.count, automatic: min(wanted, tokenSessions ?? wanted), allowed: MemoryPlan.allowance()
-        )
+            workers: configuration.workers.count, automatic: min(cores, tokenSessions ?? cores), allowed: MemoryPlan.allowance())
         self.figures = figures
         self.listeners = listeners
         core = try ServerCore(
-            pool: LockedPool(chunkCount: tuning.poolChunks ?? plan.poolChunks), settings: ServerSettings(configuration),
-            counters: figures, logger: logger)
+            pool: LockedPool(chunkCount: tuning.poolChunks ?? plan.poolChunks), held: HeldAnswers(handler: handler),
+            settings: ServerSettings(configuration), counters: figures, logger: logger)
         crew = try Crew(core: core, handler: handler, workers: plan.workers)
         acceptor = try Acceptor(core: core, listeners: listeners, identify: tuning.identify)
         watchdog = Watchdog(core: core, crew: crew, stuckBound: tuning.workerStuckBound, fatal: fatal)
@@ -92,9 +84,11 @@ package final class Server: Sendable {
         try crew.start()
         let watchdog = watchdog
         let acceptor = acceptor
+        let held = core.held
+        let sender = try ServerThread(name: "clv-sender") { held.run() }
         let timekeeper = try ServerThread(name: "clv-watchdog") { watchdog.run() }
         let receptionist = try ServerThread(name: "clv-accept") { acceptor.run() }
-        threads.withLock { $0 = Threads(acceptor: receptionist, watchdog: timekeeper) }
+        threads.withLock { $0 = Threads(acceptor: receptionist, watchdog: timekeeper, sender: sender) }
     }
 
     /// Takes over what can change while the server runs: deadlines, timeouts, queue and number of connections.
@@ -118,7 +112,9 @@ package final class Server: Sendable {
         core.endAll()
         running.watchdog?.join()
         // Threads that are not stuck are done at once.
-        let stuck = crew.join(until: max(deadline, MonotonicClock.now() + ServerLimits.joinTime))
+        var stuck = crew.join(until: max(deadline, MonotonicClock.now() + ServerLimits.joinTime))
+        core.held.end()
+        if running.sender?.join(until: MonotonicClock.now() + ServerLimits.joinTime) == false { stuck += 1 }
         return StopOutcome(unanswered: figures.inFlight, stuckThreads: stuck)
     }
 }

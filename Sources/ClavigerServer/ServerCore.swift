@@ -13,6 +13,7 @@ final class ServerCore: Sendable {
     let callers = CallerTable()
     let ready = ReadyQueue()
     let queue: RequestQueue
+    let held: HeldAnswers
     let settings: ServerSettings
     let counters: ServerCounters
     let logger: Logger
@@ -38,8 +39,11 @@ final class ServerCore: Sendable {
     /// When a connection last got the memory that it waited for, or began to wait with nobody before it.
     private let lastRelief = Atomic<UInt64>(0)
 
-    init(pool: LockedPool, settings: ServerSettings, counters: ServerCounters, logger: Logger) throws(ServerError) {
+    init(
+        pool: LockedPool, held: HeldAnswers, settings: ServerSettings, counters: ServerCounters, logger: Logger
+    ) throws(ServerError) {
         self.pool = pool
+        self.held = held
         self.settings = settings
         self.counters = counters
         self.logger = logger

@@ -34,6 +34,19 @@ package final class ServerThread: Sendable {
     /// Waits for the thread's end. To be called once, or ``abandon()`` instead.
     package func join() { pthread_join(handle, nil) }
 
+    /// Waits for the thread's end until `deadline` (CLOCK_MONOTONIC, nanoseconds); one that is not done by then is left to itself.
+    ///
+    /// - Returns: whether it was done.
+    func join(until deadline: UInt64) -> Bool {
+        while !isFinished, MonotonicClock.now() < deadline { Pause.short() }
+        guard isFinished else {
+            abandon()
+            return false
+        }
+        join()
+        return true
+    }
+
     /// Leaves the thread to itself: it is stuck in a call that may never return.
     func abandon() { pthread_detach(handle) }
 

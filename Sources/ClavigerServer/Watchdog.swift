@@ -29,6 +29,9 @@ final class Watchdog: Sendable {
             let now = MonotonicClock.now()
             var next = now + ServerLimits.watchdogTick * 1_000_000
             refuseQueued(now)
+            for entry in core.held.entries {
+                if entry.deadline > now { next = min(next, entry.deadline) } else { refuse(entry) }
+            }
             var overdue = crew.absentCount
             for post in crew.posts {
                 for entry in [post.requests.0, post.requests.1] {

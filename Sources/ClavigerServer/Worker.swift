@@ -9,7 +9,10 @@ final class Worker {
     let core: ServerCore
     let post: WorkerPost
     let arena: Arena
+    private let handler: any RequestHandler
     private let service: any RequestWorker
+    // What the answer that was just made has to wait for.
+    private var ticket: RecordTicket?
     // A chunk of the pool for what is read beyond a frame.
     private var pocket: ChunkChain
     private var readyInRow = 0
@@ -18,6 +21,7 @@ final class Worker {
         self.core = core
         self.post = post
         self.arena = arena
+        self.handler = handler
         pocket = ChunkChain(core.pool)
         service =
             switch post.role {
@@ -129,23 +133,40 @@ final class Worker {
         let request = IncomingRequest(
             header: entry.header, opcode: entry.opcode, caller: entry.connection.caller, deadline: entry.deadline,
             isAdmin: entry.connection.isAdmin)
+        ticket = nil
         let length = service.handle(request, frame: frame, reply: buffer.prefix(room), scheduling: scheduling)
         done()
         let isWhole = length >= Limits.headerLength && length <= room
-        if !isWhole {
-            core.logger.error("an answer of impossible length was discarded", metadata: ["opcode": "\(entry.opcode.entry.name)"])
-        }
-        if entry.claim() {
-            if isWhole {
-                entry.connection.finish(entry, UnsafeRawBufferPointer(buffer.prefix(length)))
-            } else {
-                entry.connection.finish(entry, Refusal(.internalError))
-            }
-        }
-        service.delivered()
         // A reply was written from its beginning to its end; before a refusal anything may have been written.
         let isReply = isWhole && buffer.bytes[5] == FrameKind.reply.rawValue
+        if isWhole {
+            answer(entry, UnsafeRawBufferPointer(buffer.prefix(length)), isReply: isReply)
+        } else {
+            core.logger.error("an answer of impossible length was discarded", metadata: ["opcode": "\(entry.opcode.entry.name)"])
+            if entry.claim() { entry.connection.finish(entry, Refusal(.internalError)) }
+        }
+        service.delivered()
         buffer.wipe(isReply ? length : room)
+    }
+
+    /// Sends a whole answer, or has it wait for its record.
+    private func answer(_ entry: InFlight, _ frame: UnsafeRawBufferPointer, isReply: Bool) {
+        var refusal: Refusal?
+        if let ticket {
+            var chain = ChunkChain(core.pool)
+            // Not from what is kept for replies: an answer that may leave must not lack the room.
+            if chain.reserve(frame.count, for: .input) {
+                chain.append(frame)
+                return core.held.push(HeldAnswer(entry: entry, ticket: ticket, isReply: isReply, frame: chain))
+            }
+            refusal = handler.secure(ticket, of: entry.opcode)
+        }
+        guard entry.claim() else { return }
+        if let refusal, isReply {
+            entry.connection.finish(entry, refusal)
+        } else {
+            entry.connection.finish(entry, frame)
+        }
     }
 
     // MARK: a guest between the items of a batch
@@ -157,7 +178,7 @@ final class Worker {
         let length = queued.moveFrame(to: guestRequest.bytes)
         let frame = UnsafeRawBufferPointer(guestRequest.prefix(length))
         post.work.withLock { $0.guest = queued.entry }
-        perform(queued.entry, frame, guestReply, guestReply.bytes.count, GuestScheduling(entry: queued.entry)) {
+        perform(queued.entry, frame, guestReply, guestReply.bytes.count, GuestScheduling(entry: queued.entry, host: self)) {
             post.work.withLock { $0.guest = nil }
         }
         guestRequest.wipe(length)
@@ -166,13 +187,20 @@ final class Worker {
     /// What a guest is told: it has one item, so it lets nobody in.
     private struct GuestScheduling: RequestScheduling {
         let entry: InFlight
+        let host: Worker
         var isAbandoned: Bool { entry.isAbandoned }
         func letOthersIn() {}
+        func hold(until ticket: RecordTicket) -> Bool { host.hold(until: ticket) }
     }
 }
 
 extension Worker: RequestScheduling {
     var isAbandoned: Bool { post.requests.0?.isAbandoned ?? true }
+
+    func hold(until ticket: RecordTicket) -> Bool {
+        self.ticket = ticket
+        return true
+    }
 
     func letOthersIn() {
         // A worker that was replaced has no claim to further work; its place serves the queue.

@@ -123,11 +123,6 @@ import Testing
         let plan = try MemoryPlan.make(workers: 7, automatic: 2, allowed: nil)
         #expect(plan.workers == 7 && plan.poolChunks == ServerLimits.preferredPoolChunks + 7 + 2)
         #expect(try MemoryPlan.make(workers: nil, automatic: 3, allowed: nil).workers == 3)
-        // Who waits for the disk needs no core.
-        for (cores, flushing) in [(1, 4), (2, 8), (4, 16), (5, 16), (16, 16), (64, 64)] {
-            #expect(Server.automaticWorkers(cores: cores, flushes: true) == flushing)
-            #expect(Server.automaticWorkers(cores: cores, flushes: false) == cores)
-        }
     }
 
     @Test func fitsTwoWorkersIntoTheUsualLimit() throws {

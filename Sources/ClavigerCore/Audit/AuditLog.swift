@@ -13,6 +13,18 @@ package struct AuditFailure: Error, Sendable, Equatable, CustomStringConvertible
     package var description: String { reason }
 }
 
+/// Stands for a record that is not on the disk yet.
+package struct RecordTicket: Sendable {
+    package let sequence: UInt64
+    /// Of which stretch without failures: what was waiting when the log failed is given up.
+    let epoch: Int
+
+    package init(sequence: UInt64, epoch: Int) {
+        self.sequence = sequence
+        self.epoch = epoch
+    }
+}
+
 /// The audit log: appends records to a chain of files, and does not return before a record is where it was asked to be.
 ///
 /// Any number of threads append at once: one flush of the disk serves all that wait. When the log cannot be written everything is
@@ -159,6 +171,33 @@ package final class AuditLog: @unchecked Sendable {
         // Not a flush, which lets others in, but a write or a look at the files is stuck.
         guard let position else { throw stall("has been in the way") }
         return position
+    }
+
+    /// Appends a record that need not even be in the file yet.
+    ///
+    /// - Parameter body: as for `append`.
+    /// - Returns: what to `flush` before anything is done that the record must precede.
+    package func add(_ body: [UInt8]) throws(AuditFailure) -> RecordTicket {
+        if let failure { throw failure }
+        let ticket = try monitor.locked(patience: settings.flushPatience) { () throws(AuditFailure) in
+            if let failure = state.failure { throw failure }
+            state.last = AuditLine.append(body, after: state.last, to: &state.pending)
+            state.records += 1
+            return RecordTicket(sequence: state.last.sequence, epoch: state.epoch)
+        }
+        guard let ticket else { throw stall("has been in the way") }
+        return ticket
+    }
+
+    /// Makes sure that the record of `ticket` is on the disk, with all before it.
+    package func flush(_ ticket: RecordTicket) throws(AuditFailure) {
+        let isDone: Bool? = try monitor.locked(patience: settings.flushPatience) { () throws(AuditFailure) in
+            // Its number may be another record's by now.
+            guard ticket.epoch == state.epoch else { throw state.failure ?? AuditFailure("the log was interrupted") }
+            try flush(ticket.sequence)
+            return true
+        }
+        guard isDone != nil else { throw stall("has been in the way") }
     }
 
     /// Makes sure that all that was appended is on the disk.

@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// A worker checks, at the end of a request, that keys and grants still are as they were at its beginning, and queues the answer; between
 /// the two its gate is closed. Whoever takes something back publishes that first and then waits until every gate that was closed has been
-/// opened: an answer checked before is queued by then, and one checked later sees the change. So nobody waits for the token: only for
+/// opened and every answer that is held for its record has left: an answer checked before is queued by then, and one checked later sees the change. So nobody waits for the token: only for
 /// workers between check and queue.
 package final class AnswerFence: Sendable {
     /// One worker's place between check and queue.
@@ -30,11 +30,33 @@ package final class AnswerFence: Sendable {
         }
     }
 
+    /// Answers that were checked and wait for their records, in the order in which they leave.
+    package final class Held: Sendable {
+        private let begun = Atomic<UInt64>(0)
+        private let ended = Atomic<UInt64>(0)
+
+        package init() {}
+
+        /// One more is held. Its worker's gate is closed still.
+        package func begin() { begun.add(1, ordering: .sequentiallyConsistent) }
+
+        /// The one that was held longest has been queued for its peer, or thrown away.
+        package func end() { ended.add(1, ordering: .sequentiallyConsistent) }
+
+        /// Waits until all that are held now have left.
+        func waitUntilGone() {
+            let last = begun.load(ordering: .sequentiallyConsistent)
+            while ended.load(ordering: .sequentiallyConsistent) < last { usleep(AnswerFence.pause) }
+        }
+    }
+
     /// How often a waiting thread only lets others run before it sleeps.
     private static let yields = 100
     /// Microseconds between two looks afterwards.
     private static let pause: UInt32 = 100
 
+    /// What the server holds.
+    package let held = Held()
     private let gates = Mutex<[Gate]>([])
 
     package init() {}
@@ -50,5 +72,7 @@ package final class AnswerFence: Sendable {
     /// worker only while its own gate is open.
     package func settle() {
         for gate in gates.withLock({ $0 }) { gate.waitUntilOpened() }
+        // Whoever passed a gate with an answer to hold has it counted by now.
+        held.waitUntilGone()
     }
 }

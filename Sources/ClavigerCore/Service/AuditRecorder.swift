@@ -153,8 +153,11 @@ package final class AuditRecorder: Sendable {
 
     /// Records a request, before its answer can leave.
     ///
+    /// - Parameter hold: is offered the ticket of a record that is not on the disk yet; true when the answer waits for it elsewhere.
     /// - Returns: the refusal to answer with instead, where there is no recording it.
-    func keep(_ request: RequestRecord, _ refusal: Refusal?, _ trace: RequestTrace) -> Refusal? {
+    func keep(
+        _ request: RequestRecord, _ refusal: Refusal?, _ trace: RequestTrace, hold: (RecordTicket) -> Bool
+    ) -> Refusal? {
         let entry = request.request.opcode.entry
         if refusal == nil, entry.permission == .observe { return nil }
         // The change's own record, which is durable already, says it all.
@@ -169,12 +172,29 @@ package final class AuditRecorder: Sendable {
         if entry.isManagement { record.id = RandomSource.identifier() }
         if let refusal, request.isBare, !isAdmitted(record, refusal) { return nil }
         do throws(AuditFailure) {
+            let body = record.body(token.instance.id)
             // The thread that answers how the daemon is must not get stuck in the disk.
-            let isFlushed = entry.isManagement || durability == .fsync && entry.permission != .observe
-            try log.append(record.body(token.instance.id), flushed: isFlushed)
+            if !entry.isManagement, durability == .fsync, entry.permission != .observe {
+                let ticket = try log.add(body)
+                if !hold(ticket) { try log.flush(ticket) }
+            } else {
+                try log.append(body, flushed: entry.isManagement)
+            }
             return nil
         } catch {
             return keepAside(record, entry, refusal)
+        }
+    }
+
+    /// Waits until the record is on the disk.
+    ///
+    /// - Returns: what to answer in place of a reply when it never will be.
+    func secure(_ ticket: RecordTicket) -> Refusal? {
+        do throws(AuditFailure) {
+            try log.flush(ticket)
+            return nil
+        } catch {
+            return Refusal(.auditUnavailable, retryAfter: 1_000)
         }
     }
 

@@ -29,6 +29,14 @@ package protocol RequestScheduling {
     var isAbandoned: Bool { get }
     /// Lets one waiting request go first. Called between the items of a batch, when the token session has no operation active.
     func letOthersIn()
+    /// Takes on that the answer of the present `handle` does not leave before the record that `ticket` stands for is on the disk.
+    ///
+    /// - Returns: false when the server cannot: then whoever handles the request waits.
+    func hold(until ticket: RecordTicket) -> Bool
+}
+
+extension RequestScheduling {
+    package func hold(until ticket: RecordTicket) -> Bool { false }
 }
 
 /// The work of one worker thread. Used by one thread only, so it needs no lock of its own; it may hold a token session.
@@ -57,6 +65,19 @@ package protocol RequestHandler: AnyObject, Sendable {
     ///
     /// - Parameter entersToken: false for the reserved worker, which is given only opcodes whose entry says `usesToken: false`.
     func makeWorker(entersToken: Bool) -> any RequestWorker
+
+    /// Counts the answers that the server holds.
+    var heldAnswers: AnswerFence.Held { get }
+
+    /// Waits until a record is on the disk, with all before it.
+    ///
+    /// - Parameter opcode: what the answer that is about to leave now was asked by; nil for none yet.
+    /// - Returns: the refusal to answer with in place of a reply when it will never be there.
+    func secure(_ ticket: RecordTicket, of opcode: Opcode?) -> Refusal?
+}
+
+extension RequestHandler {
+    package func secure(_ ticket: RecordTicket) -> Refusal? { secure(ticket, of: nil) }
 }
 
 /// Figures that the server keeps and the status reply shows.

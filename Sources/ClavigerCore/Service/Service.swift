@@ -92,6 +92,14 @@ package final class Service: RequestHandler {
         ServiceWorker(service: self)
     }
 
+    package var heldAnswers: AnswerFence.Held { fence.held }
+
+    package func secure(_ ticket: RecordTicket, of opcode: Opcode?) -> Refusal? {
+        let refusal = audit?.secure(ticket)
+        if let opcode { requests.count(opcode, refusal?.code) }
+        return refusal
+    }
+
     /// Locked memory that each worker takes beside the server's own.
     package static let lockedBytesPerWorker = TokenSession.lockedBytes
 

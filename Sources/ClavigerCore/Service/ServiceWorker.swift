@@ -47,11 +47,17 @@ final class ServiceWorker: RequestWorker {
                     return refuse(Refusal(.busy, "keys or grants change too fast", retryAfter: 100), record, trace, call)
                 }
                 // Recorded before the answer can leave; an answer that cannot be recorded is not given.
-                if let refusal = keep(record, nil, trace) {
+                var isHeld = false
+                let unrecorded = keep(record, nil, trace) { ticket in
+                    isHeld = scheduling.hold(until: ticket)
+                    return isHeld
+                }
+                if let refusal = unrecorded {
                     service.requests.count(request.opcode, refusal.code)
                     return call.answer.refuse(refusal)
                 }
-                service.requests.count(request.opcode, nil)
+                // One that is held is counted when it leaves.
+                if !isHeld { service.requests.count(request.opcode, nil) }
                 return length
             case .failure(let refusal):
                 gate.close()
@@ -65,7 +71,7 @@ final class ServiceWorker: RequestWorker {
         if record.uses.isEmpty, TurnedAway.merges(refusal.code) {
             _ = service.token.turnedAway.note(refusal.code, now: Clock.monotonic())
         }
-        let answer = keep(record, refusal, trace) ?? refusal
+        let answer = keep(record, refusal, trace) { call.scheduling.hold(until: $0) } ?? refusal
         service.requests.count(call.request.opcode, answer.code)
         return call.answer.refuse(answer)
     }
@@ -73,9 +79,11 @@ final class ServiceWorker: RequestWorker {
     /// Records the request, where a log is kept.
     ///
     /// - Returns: the refusal to answer with instead, where there is no recording it.
-    private func keep(_ record: RequestRecord, _ refusal: Refusal?, _ trace: RequestTrace?) -> Refusal? {
+    private func keep(
+        _ record: RequestRecord, _ refusal: Refusal?, _ trace: RequestTrace?, hold: (RecordTicket) -> Bool
+    ) -> Refusal? {
         guard let audit = service.audit, let trace else { return nil }
-        return audit.keep(record, refusal, trace)
+        return audit.keep(record, refusal, trace, hold: hold)
     }
 
     func delivered() {

@@ -27,18 +27,38 @@ enum TestAnswer {
 /// A service that answers what a closure says. It writes replies like the real one: from the beginning of the buffer.
 final class TestService: RequestHandler {
     private let answer: @Sendable (TestRequest) -> TestAnswer
+    private let disk: (@Sendable (UInt64) -> Refusal?)?
+    let heldAnswers = AnswerFence.Held()
 
-    init(_ answer: @escaping @Sendable (TestRequest) -> TestAnswer = { _ in .echo }) { self.answer = answer }
+    /// A service that keeps no records.
+    init(_ answer: @escaping @Sendable (TestRequest) -> TestAnswer = { _ in .echo }) {
+        self.answer = answer
+        disk = nil
+    }
 
-    func makeWorker(entersToken: Bool) -> any RequestWorker { Worker(answer: answer, entersToken: entersToken) }
+    /// A service whose records, by the numbers of the requests, `disk` makes durable.
+    init(
+        disk: @escaping @Sendable (UInt64) -> Refusal?, _ answer: @escaping @Sendable (TestRequest) -> TestAnswer = { _ in .echo }
+    ) {
+        self.answer = answer
+        self.disk = disk
+    }
+
+    func secure(_ ticket: RecordTicket, of opcode: Opcode?) -> Refusal? { disk?(ticket.sequence) }
+
+    func makeWorker(entersToken: Bool) -> any RequestWorker { 
+        Worker(answer: answer, entersToken: entersToken, keepsRecords: disk != nil)
+    }
 
     private final class Worker: RequestWorker {
         let answer: @Sendable (TestRequest) -> TestAnswer
         let entersToken: Bool
+        let keepsRecords: Bool
 
-        init(answer: @escaping @Sendable (TestRequest) -> TestAnswer, entersToken: Bool) {
+        init(answer: @escaping @Sendable (TestRequest) -> TestAnswer, entersToken: Bool, keepsRecords: Bool) {
             self.answer = answer
             self.entersToken = entersToken
+            self.keepsRecords = keepsRecords
         }
 
         func delivered() {}
@@ -53,6 +73,11 @@ final class TestService: RequestHandler {
                 request: request, body: body, scheduling: scheduling, isReservedWorker: !entersToken)
             let target = UnsafeMutableRawBufferPointer(rebasing: reply[Limits.headerLength...])
             let count: Int
+            defer {
+                if keepsRecords {
+                    _ = scheduling.hold(until: RecordTicket(sequence: UInt64(request.header.requestID), epoch: 0))
+                }
+            }
             switch answer(asked) {
             case .echo:
                 target.copyMemory(from: body)
