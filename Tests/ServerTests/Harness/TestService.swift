@@ -46,7 +46,7 @@ final class TestService: RequestHandler {
 
     func secure(_ ticket: RecordTicket, of opcode: Opcode?) -> Refusal? { disk?(ticket.sequence) }
 
-    func makeWorker(entersToken: Bool) -> any RequestWorker { 
+    func makeWorker(entersToken: Bool) -> any RequestWorker {
         Worker(answer: answer, entersToken: entersToken, keepsRecords: disk != nil)
     }
 
