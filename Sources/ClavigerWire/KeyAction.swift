@@ -157,8 +157,8 @@ public enum KeyCondition: Sendable {
 
 /// One row of the state table.
 public struct KeyActionEntry: Sendable {
-    private let root: [KeyRuling]
-    private let standard: [KeyRuling]
+    private let root: Rulings
+    private let standard: Rulings
     /// What must be so beside the state, in the order in which it is looked at.
     public let conditions: [KeyCondition]
     /// Where the row comes from.
@@ -169,9 +169,9 @@ public struct KeyActionEntry: Sendable {
         _ active: KeyRuling, _ suspended: KeyRuling, _ deactivated: KeyRuling, _ destroyed: KeyRuling,
         _ conditions: [KeyCondition] = [], root: KeyRuling? = nil, standard: KeyRuling? = nil, source: String
     ) {
-        let all = [active, suspended, deactivated, destroyed]
-        self.root = root.map { Array(repeating: $0, count: all.count) } ?? all
-        self.standard = standard.map { Array(repeating: $0, count: all.count) } ?? all
+        let all = Rulings(active: active, suspended: suspended, deactivated: deactivated, destroyed: destroyed)
+        self.root = root.map { Rulings(always: $0) } ?? all
+        self.standard = standard.map { Rulings(always: $0) } ?? all
         self.conditions = conditions
         self.source = source
     }
@@ -184,10 +184,27 @@ public struct KeyActionEntry: Sendable {
             case .standard: standard
             }
         return switch state {
-        case .active: rulings[0]
-        case .suspended: rulings[1]
-        case .deactivated: rulings[2]
-        case .destroyed: rulings[3]
+        case .active: rulings.active
+        case .suspended: rulings.suspended
+        case .deactivated: rulings.deactivated
+        case .destroyed: rulings.destroyed
         }
+    }
+
+    // No array: a row is made whenever it is asked for.
+    private struct Rulings {
+        let active: KeyRuling
+        let suspended: KeyRuling
+        let deactivated: KeyRuling
+        let destroyed: KeyRuling
+
+        init(active: KeyRuling, suspended: KeyRuling, deactivated: KeyRuling, destroyed: KeyRuling) {
+            self.active = active
+            self.suspended = suspended
+            self.deactivated = deactivated
+            self.destroyed = destroyed
+        }
+
+        init(always ruling: KeyRuling) { self.init(active: ruling, suspended: ruling, deactivated: ruling, destroyed: ruling) }
     }
 }

@@ -150,8 +150,21 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
     case auditHead = 0x0182
     case auditRotate = 0x0183
 
-    /// Everything that is fixed about the opcode. The switch has no default: an opcode without an entry does not compile.
+    /// Everything that is fixed about the opcode.
     public var entry: OpcodeEntry {
+        guard let row = Opcode.rows[Int(rawValue)] else { preconditionFailure("every opcode has a row") }
+        return row
+    }
+
+    // Asked several times for each request, so the rows are made once. By number: the numbers are small.
+    private static let rows: [OpcodeEntry?] = {
+        var rows = [OpcodeEntry?](repeating: nil, count: 1 + Int(allCases.map(\.rawValue).max() ?? 0))
+        for opcode in allCases { rows[Int(opcode.rawValue)] = opcode.row }
+        return rows
+    }()
+
+    // The switch has no default: an opcode without a row does not compile.
+    private var row: OpcodeEntry {
         switch self {
         case .ping:
             OpcodeEntry(

@@ -97,6 +97,22 @@ struct JSONText {
 
     private mutating func quote(_ text: String) {
         bytes.append(UInt8(ascii: "\""))
+        defer { bytes.append(UInt8(ascii: "\"")) }
+        // Nearly every text is one that needs no escapes.
+        let isPlain = text.utf8.withContiguousStorageIfAvailable { text in
+            guard !text.contains(where: JSONText.isSpecial) else { return false }
+            bytes.append(contentsOf: text)
+            return true
+        }
+        if isPlain != true { escape(text) }
+    }
+
+    // Whether more than the byte itself must be looked at.
+    private static func isSpecial(_ byte: UInt8) -> Bool {
+        byte < 0x20 || byte >= 0x7f || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
+    }
+
+    private mutating func escape(_ text: String) {
         var isAfterC2 = false
         for byte in text.utf8 {
             defer { isAfterC2 = byte == 0xc2 }
@@ -115,7 +131,6 @@ struct JSONText {
             case _: bytes.append(byte)
             }
         }
-        bytes.append(UInt8(ascii: "\""))
     }
 
     private static let digits = Array("0123456789abcdef".utf8)
