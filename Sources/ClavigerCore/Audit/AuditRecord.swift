@@ -95,7 +95,7 @@ package struct AuditRecord: Sendable, Equatable {
         let entry = AuditEvent(named: event)
         var text = JSONText(reserving: 640)
         text.text("eventTime", AuditTime.text(time))
-        if let id { text.text("id", "\(id)") }
+        if let id { text.identifier("id", id) }
         text.text("event", event)
         text.text("action", entry.action)
         text.text("outcome", refusal == nil ? "success" : "failure")
@@ -105,7 +105,7 @@ package struct AuditRecord: Sendable, Equatable {
         writeTarget(&text)
         text.open("observer")
         text.text("name", "claviger")
-        text.text("id", "\(instance)")
+        text.identifier("id", instance)
         text.close()
         if let correlation { text.text("correlationId", correlation) }
         if count > 1 { text.number("count", count) }
@@ -138,7 +138,7 @@ package struct AuditRecord: Sendable, Equatable {
         text.open("initiator")
         if let initiator {
             let caller = initiator.caller
-            text.text("id", "uid:\(caller.uid)")
+            text.text("id", "uid:", caller.uid)
             if let name = initiator.name { text.text("name", name) }
             text.number("uid", caller.uid)
             text.number("gid", caller.gid)
@@ -153,7 +153,7 @@ package struct AuditRecord: Sendable, Equatable {
     private func writeTarget(_ text: inout JSONText) {
         guard target != Target() else { return }
         text.open("target")
-        if let key = target.key { text.text("id", "\(key)") }
+        if let key = target.key { text.identifier("id", key) }
         if let version = target.version { text.number("keyVersion", version) }
         if let ring = target.ring { text.text("keyRing", ring) }
         text.close()
@@ -190,7 +190,7 @@ package struct AuditRecord: Sendable, Equatable {
         text.openArray("items")
         for item in items {
             text.open()
-            if let key = item.key { text.text("id", "\(key)") }
+            if let key = item.key { text.identifier("id", key) }
             if let version = item.version { text.number("keyVersion", version) }
             text.text("outcome", item.code == nil ? "success" : "failure")
             if let code = item.code { text.text("reasonType", code.name) }

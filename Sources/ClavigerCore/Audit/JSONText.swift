@@ -1,3 +1,5 @@
+import ClavigerWire
+
 /// Writes one JSON object as bytes, field by field in the caller's order, without spaces: the canonical form of the audit log.
 ///
 /// Strings are UTF-8; only `"`, `\` and the control characters (U+0000 to U+001F, U+007F to U+009F) are escaped (RFC 8259 section 7),
@@ -38,6 +40,28 @@ struct JSONText {
     mutating func text(_ name: StaticString, _ value: String) {
         begin(name)
         quote(value)
+    }
+
+    /// A text of a fixed beginning and a number.
+    mutating func text(_ name: StaticString, _ beginning: StaticString, _ number: some BinaryInteger) {
+        begin(name)
+        bytes.append(UInt8(ascii: "\""))
+        beginning.withUTF8Buffer { bytes.append(contentsOf: $0) }
+        JSONText.append(number, to: &bytes)
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    /// An identifier in its 8-4-4-4-12 form.
+    mutating func identifier<Kind>(_ name: StaticString, _ value: Identifier<Kind>) {
+        begin(name)
+        bytes.append(UInt8(ascii: "\""))
+        for index in 0..<16 {
+            if index == 4 || index == 6 || index == 8 || index == 10 { bytes.append(UInt8(ascii: "-")) }
+            let byte = UInt8(truncatingIfNeeded: (index < 8 ? value.high : value.low) >> UInt64(8 * (7 - index % 8)))
+            bytes.append(JSONText.digit(byte >> 4))
+            bytes.append(JSONText.digit(byte & 15))
+        }
+        bytes.append(UInt8(ascii: "\""))
     }
 
     /// A text as an element of an array.
@@ -133,13 +157,15 @@ struct JSONText {
         }
     }
 
-    private static let digits = Array("0123456789abcdef".utf8)
+    private static func digit(_ value: UInt8) -> UInt8 {
+        value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") - 10 + value
+    }
 
     /// Appends bytes in lower-case hexadecimal.
     static func appendHex(_ value: some Sequence<UInt8>, to bytes: inout [UInt8]) {
         for byte in value {
-            bytes.append(digits[Int(byte >> 4)])
-            bytes.append(digits[Int(byte & 15)])
+            bytes.append(digit(byte >> 4))
+            bytes.append(digit(byte & 15))
         }
     }
 
