@@ -28,6 +28,8 @@ final class CallerAccount: Sendable {
     let isPrivileged: Bool
     /// Under the table's lock.
     let connections = Atomic(0)
+    /// How many workers do something for the caller now.
+    let working = Atomic(0)
     private let inFlight = Atomic(0)
     private let bucket = Mutex<Bucket?>(nil)
 
@@ -92,6 +94,31 @@ final class CallerTable: Sendable {
 
     private let state = Mutex(State())
     private let present = Atomic(0)
+    private let recent = Mutex(Recent())
+
+    /// The two callers that were served last, and when.
+    private struct Recent {
+        var last: (caller: ObjectIdentifier?, at: UInt64) = (nil, 0)
+        var other: (caller: ObjectIdentifier?, at: UInt64) = (nil, 0)
+    }
+
+    /// Notes that a request of this caller is taken on.
+    func noteTurn(of account: CallerAccount, now: UInt64) {
+        let caller = ObjectIdentifier(account)
+        recent.withLock { recent in
+            if recent.last.caller != caller { recent.other = recent.last }
+            recent.last = (caller, now)
+        }
+    }
+
+    /// Whether a request of another caller than this was taken on since `moment`.
+    func hasOther(than account: CallerAccount, since moment: UInt64) -> Bool {
+        let caller = ObjectIdentifier(account)
+        return recent.withLock { recent in
+            let other = recent.last.caller == caller ? recent.other : recent.last
+            return other.caller != nil && other.at >= moment
+        }
+    }
 
     /// Whether more than one caller is connected.
     var isShared: Bool { present.load(ordering: .relaxed) > 1 }

@@ -11,6 +11,7 @@ final class InFlight: Sendable {
     /// About how many bytes the reply has at most.
     let expectedReply: Int
     private let isAnswered = Atomic(false)
+    private let isWorkedAt = Atomic(false)
 
     init(connection: Connection, header: FrameHeader, opcode: Opcode, deadline: UInt64, expectedReply: Int) {
         self.connection = connection
@@ -23,6 +24,17 @@ final class InFlight: Sendable {
     /// Makes the calling thread the one that answers; false when another was first.
     func claim() -> Bool {
         isAnswered.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged
+    }
+
+    /// A worker takes it on.
+    func beginWork() {
+        isWorkedAt.store(true, ordering: .relaxed)
+        connection.account.working.add(1, ordering: .relaxed)
+    }
+
+    /// The worker is done with it, or has been given up: whichever comes first counts.
+    func endWork() {
+        if isWorkedAt.exchange(false, ordering: .relaxed) { connection.account.working.subtract(1, ordering: .relaxed) }
     }
 
     /// Whether nobody waits for the work any more.

@@ -16,12 +16,17 @@ final class ReadyQueue: Sendable {
         }
     }
 
-    func pop() -> UInt64? {
+    func pop(where mayServe: @Sendable (CallerAccount) -> Bool) -> UInt64? {
         guard !isEmpty else { return nil }
         return tokens.withLock { tokens in
-            let token = tokens.pop()
+            let token = tokens.pop(where: mayServe)
             count.store(tokens.count, ordering: .sequentiallyConsistent)
             return token
         }
+    }
+
+    /// Whether `pop` would give a connection.
+    func holds(where mayServe: @Sendable (CallerAccount) -> Bool) -> Bool {
+        !isEmpty && tokens.withLock { $0.holds(where: mayServe) }
     }
 }

@@ -42,8 +42,15 @@ final class RequestQueue: Sendable {
         }
     }
 
-    /// The longest waiting request of the caller whose turn it is.
-    func pop() -> QueuedRequest? { take { $0.pop() } }
+    /// The longest waiting request of the caller whose turn it is; those that `mayServe` is false for are passed over.
+    func pop(where mayServe: @Sendable (CallerAccount) -> Bool) -> QueuedRequest? {
+        isEmpty ? nil : take { $0.pop(where: mayServe) }
+    }
+
+    /// Whether `pop` would give a request.
+    func holds(where mayServe: @Sendable (CallerAccount) -> Bool) -> Bool {
+        !isEmpty && items.withLock { $0.holds(where: mayServe) }
+    }
 
     /// The longest waiting request that may be let in between the items of another.
     func popGuest() -> QueuedRequest? {

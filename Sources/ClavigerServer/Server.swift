@@ -71,8 +71,8 @@ package final class Server: Sendable {
         self.figures = figures
         self.listeners = listeners
         core = try ServerCore(
-            pool: LockedPool(chunkCount: tuning.poolChunks ?? plan.poolChunks), held: HeldAnswers(handler: handler),
-            settings: ServerSettings(configuration), counters: figures, logger: logger)
+            pool: LockedPool(chunkCount: tuning.poolChunks ?? plan.poolChunks), workers: plan.workers,
+            held: HeldAnswers(handler: handler), settings: ServerSettings(configuration), counters: figures, logger: logger)
         crew = try Crew(core: core, handler: handler, workers: plan.workers)
         acceptor = try Acceptor(core: core, listeners: listeners, identify: tuning.identify)
         watchdog = Watchdog(core: core, crew: crew, stuckBound: tuning.workerStuckBound, fatal: fatal)

@@ -17,6 +17,8 @@ final class ServerCore: Sendable {
     let settings: ServerSettings
     let counters: ServerCounters
     let logger: Logger
+    /// How many workers enter the token.
+    let workers: Int
 
     /// Token workers that wait for something to do.
     let idle = Atomic(0)
@@ -40,8 +42,9 @@ final class ServerCore: Sendable {
     private let lastRelief = Atomic<UInt64>(0)
 
     init(
-        pool: LockedPool, held: HeldAnswers, settings: ServerSettings, counters: ServerCounters, logger: Logger
+        pool: LockedPool, workers: Int, held: HeldAnswers, settings: ServerSettings, counters: ServerCounters, logger: Logger
     ) throws(ServerError) {
+        self.workers = workers
         self.pool = pool
         self.held = held
         self.settings = settings
@@ -56,6 +59,27 @@ final class ServerCore: Sendable {
         guard poller.addLevel(wake.descriptor, token: ServerCore.wakeToken),
             poller.addLevel(end.descriptor, token: ServerCore.endToken)
         else { throw .system(call: "epoll_ctl", code: 0) }
+    }
+
+    // MARK: whose turn it is
+
+    /// Whether a worker may take on a request of this caller: while others are at work one worker is left to them, so that they need not
+    /// wait behind whoever floods the rest.
+    func mayServe(_ account: CallerAccount) -> Bool {
+        guard callers.isShared, account.working.load(ordering: .relaxed) >= max(1, workers - 1) else { return true }
+        return !callers.hasOther(than: account, since: MonotonicClock.now() - ServerLimits.callerMemory)
+    }
+
+    /// Whether something waits that a worker may take on.
+    var hasWork: Bool { queue.holds(where: mayServe) || ready.holds(where: mayServe) }
+
+    /// A worker takes a request on.
+    func begin(_ entry: InFlight) {
+        entry.beginWork()
+        guard callers.isShared else { return }
+        callers.noteTurn(of: entry.connection.account, now: MonotonicClock.now())
+        // What was passed over for want of a worker may have its turn now.
+        if idle.load(ordering: .sequentiallyConsistent) > 0, hasWork { wakeOne() }
     }
 
     // MARK: waking workers

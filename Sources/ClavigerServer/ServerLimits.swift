@@ -47,6 +47,10 @@ package enum ServerLimits {
     /// Ready connections served in a row before the kernel is asked for others.
     static let readyInRow = 16
 
+    /// How long a caller counts as at work after its last request was taken on, in nanoseconds: longer than who asks again at once takes
+    /// to do so on a busy machine, and too short to matter for who asks now and then.
+    static let callerMemory: UInt64 = 20_000_000
+
     // Connections
 
     /// Bytes of unsent replies past which no more is read from the connection.

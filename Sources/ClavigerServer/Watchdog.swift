@@ -67,6 +67,7 @@ final class Watchdog: Sendable {
         let work = (post.requests.1 ?? post.requests.0)?.opcode.entry.name ?? "none"
         do throws(ServerError) {
             if try crew.replace(post) {
+                post.requests.0?.endWork()
                 core.counters.replacedCount.add(1, ordering: .relaxed)
                 core.logger.warning(
                     "a worker is stuck in the token; another takes its place",

@@ -36,7 +36,7 @@ final class Worker {
             core.resumeStarved()
             if core.callers.isShared { gather() }
             // Requests that the reserved worker read have waited longest.
-            if let request = core.queue.pop() {
+            if let request = core.queue.pop(where: core.mayServe) {
                 core.turnover.add(1, ordering: .relaxed)
                 serve(request)
             } else if readyInRow < ServerLimits.readyInRow || core.callers.isShared, let taken = nextReady() {
@@ -51,7 +51,7 @@ final class Worker {
 
     /// The next connection that has a frame in memory; its request, when it has a good one.
     func nextReady() -> TakenRequest?? {
-        guard let token = core.ready.pop() else { return .none }
+        guard let token = core.ready.pop(where: core.mayServe) else { return .none }
         readyInRow += 1
         return .some(core.table.find(token)?.takeReady(into: arena.request.bytes, pocket: &pocket))
     }
@@ -65,7 +65,7 @@ final class Worker {
         core.idle.add(1, ordering: .sequentiallyConsistent)
         defer { core.leaveIdle() }
         // Whoever pushes after this look sees an idle worker and wakes it.
-        guard core.queue.isEmpty, core.ready.isEmpty else { return nil }
+        guard !core.hasWork else { return nil }
         return core.poller.wait(timeout: -1)
     }
 
@@ -88,7 +88,8 @@ final class Worker {
             case ServerCore.endToken: return
             default:
                 // This worker takes the first itself; others may take the rest.
-                if core.table.find(event.token)?.note(event) == true { core.wakeOne() }
+                guard let connection = core.table.find(event.token) else { break }
+                if connection.note(event), core.mayServe(connection.account) { core.wakeOne() }
             }
         }
     }
@@ -114,10 +115,12 @@ final class Worker {
     /// Does the request in the arena, answers it and wipes what it left.
     func perform(_ taken: TakenRequest) {
         let entry = taken.entry
+        core.begin(entry)
         let frame = UnsafeRawBufferPointer(arena.request.prefix(taken.length))
         let room = RequestShape.replyRoom(frame, opcode: entry.opcode, available: arena.reply.bytes.count)
         post.work.withLock { $0.request = entry }
         perform(entry, frame, arena.reply, room, self) { post.work.withLock { $0.request = nil } }
+        entry.endWork()
         arena.request.wipe(taken.length)
     }
 

@@ -97,6 +97,56 @@ import Testing
         }
     }
 
+    /// While another is at work one worker is left to it; alone, a caller has all of them.
+    @Test func aCallerLeavesOneWorkerToOthers() throws {
+        let gate = Gate()
+        let service = TestService { request in
+            if request.request.opcode == .wrap { gate.wait() }
+            return .echo
+        }
+        try TestServer.run(workers: 3, service: service, tuning: Self.twoUsers()) { server in
+            let hog = try server.connect()
+            let other = try server.connect()
+            #expect(Patience.until { server.server.figures.connections == 2 })
+            let others = try TestThread {
+                var asked: UInt32 = 0
+                while gate.arrived < 2 || asked < 500 {
+                    asked += 1
+                    guard (try? other.ask(.unwrap, id: asked))?.header.requestID == asked else { return asked }
+                }
+                return asked
+            }
+            for id in 1...9 as ClosedRange<UInt32> { try hog.send(TestClient.frame(.wrap, id: id)) }
+            // Every one of the other's is answered though the hog's would fill all workers.
+            #expect(try #require(others.value()) >= 500)
+            #expect(gate.arrived == 2)
+            // It is quiet from now on, so nothing is kept for it any more: the next request of the hog's takes the last worker.
+            var id: UInt32 = 9
+            #expect(
+                Patience.until {
+                    id += 1
+                    try? hog.send(TestClient.frame(.wrap, id: id))
+                    return gate.arrived >= 3
+                })
+            gate.letIn()
+        }
+    }
+
+    @Test func whoWasAtWorkOfLate() {
+        let account = CallerAccount(
+            CallerAccount.Key(Caller(pid: 1, uid: 1, gid: 1, groups: [], unit: nil, pidfdVerified: true)), isPrivileged: false)
+        let table = CallerTable()
+        let other = CallerAccount(
+            CallerAccount.Key(Caller(pid: 1, uid: 2, gid: 1, groups: [], unit: nil, pidfdVerified: true)), isPrivileged: false)
+        #expect(!table.hasOther(than: account, since: 0))
+        table.noteTurn(of: account, now: 100)
+        #expect(!table.hasOther(than: account, since: 0) && table.hasOther(than: other, since: 100))
+        #expect(!table.hasOther(than: other, since: 101))
+        table.noteTurn(of: other, now: 200)
+        table.noteTurn(of: account, now: 300)
+        #expect(table.hasOther(than: account, since: 200) && !table.hasOther(than: account, since: 201))
+    }
+
     @Test func requestsInFlightAreBounded() throws {
         let gate = Gate()
         let service = TestService { request in
