@@ -45,6 +45,20 @@ import Testing
         (nil, "kind=root rotated=none", [.active, .suspended]), ("exact:beta", "expires=gt:1970-01-01", nil),
     ]
 
+    /// A key without a moment comes last, whichever way the others stand.
+    @Test func whatIsAbsentComesLast() throws {
+        var keys = (1...3).map { number in
+            StoredKey(id: KeyID(high: 1, low: UInt64(number)), name: "k\(number)", state: .active, created: 1, version: 1)
+        }
+        keys[0].expires = 20
+        keys[2].expires = 10
+        for (text, names) in [("expires", ["k3", "k1", "k2"]), ("-expires", ["k1", "k3", "k2"])] {
+            let sort = try QuerySort(text)
+            let ordered = keys.sorted { sort.isOrdered(sort.place(of: $0, at: 5), before: sort.place(of: $1, at: 5)) }
+            #expect(ordered.map(\.name) == names, "\(text)")
+        }
+    }
+
     /// Page by page gives what filtering and sorting everything at once gives, in every order, without gap or repetition.
     @Test(arguments: sorts) func pagesGiveTheWholeListInOrder(text: String) throws {
         var random = SeededGenerator(seed: text.utf8.reduce(0) { $0 &* 31 &+ UInt64($1) })

@@ -75,6 +75,8 @@ package struct QuerySort: Sendable, Equatable {
     /// Whether one place comes before another.
     func isOrdered(_ left: SortPlace, before right: SortPlace) -> Bool {
         for (index, term) in terms.enumerated() where left.values[index] != right.values[index] {
+            // Last in both directions.
+            guard left.values[index] != .absent, right.values[index] != .absent else { return right.values[index] == .absent }
             return (left.values[index] < right.values[index]) != term.isDescending
         }
         return left.id < right.id
