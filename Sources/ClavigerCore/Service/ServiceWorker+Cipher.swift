@@ -227,12 +227,13 @@ extension ServiceWorker {
             service.token.wantRefind()
             throw Refusal(.keyUnavailable, retryAfter: 5_000)
         }
-        let isDue = try version.counter.take { (reserved) throws(Refusal) in
-            try mapping({ (_: StoreError) in Refusal(.storeUnavailable, retryAfter: 1_000) }) { () throws(StoreError) in
-                try service.store.reserveWraps(key.id, version.number, upTo: reserved)
+        if try reserveWrap(of: key) {
+            if key.stored.isImported {
+                service.token.warnOfWrapLimit(of: key)
+            } else {
+                service.token.wantRotation(of: key.id)
             }
         }
-        if isDue { service.token.wantRotation(of: key.id) }
         let length = Envelope.length(version.suite, plaintext: count)
         var envelope = [UInt8](repeating: 0, count: length)
         try service.token.retrying(key, version, session, whileOpening: false) { (live, scratch) throws(CryptokiError) in
@@ -250,6 +251,26 @@ extension ServiceWorker {
         }
         if version.use.noteWrap(at: service.time.now()) { service.ledger.alarm.setForUses() }
         return envelope
+    }
+
+    /// Takes one encryption out of the newest version's budget.
+    ///
+    /// - Returns: whether the key is to be rotated by now.
+    private func reserveWrap(of key: KeyEntry) throws(Refusal) -> Bool {
+        let version = key.current
+        do throws(Refusal) {
+            return try version.counter.take { (reserved) throws(Refusal) in
+                try mapping({ (_: StoreError) in Refusal(.storeUnavailable, retryAfter: 1_000) }) { () throws(StoreError) in
+                    try service.store.reserveWraps(key.id, version.number, upTo: reserved)
+                }
+            }
+        } catch {
+            guard error.code == .wrapLimit, key.stored.isImported else { throw error }
+            throw Refusal(
+                .wrapLimit,
+                "version \(version.number) of key \(key.id) has wrapped as often as is safe, and the key was imported: "
+                    + "rotate it with new material")
+        }
     }
 
     /// Opens an item's envelope and gives its plaintext, in locked memory, to `show`.

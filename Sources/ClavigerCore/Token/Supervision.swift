@@ -6,6 +6,8 @@ package struct Supervision: Sendable {
     var reattachWanted = false
     /// Keys that are to get a new version, and why.
     var rotations: [KeyID: TokenService.RotationReason] = [:]
+    /// The versions of imported keys that near their wrap limit, as far as the log was told.
+    var nearLimit: [KeyID: UInt32] = [:]
     /// When objects are to be destroyed next; nil when there are none to be.
     var ordersDue: UInt64?
     /// Objects to be destroyed that were not found: the next binding decides about them.

@@ -29,6 +29,7 @@ extension TokenService {
             switch error {
             case .token(let cause):
                 // The object may or may not be there: the intent stays open and is settled at the next binding or retry.
+                try requireImportPair(material, of: intent)
                 if cause.meansLost { declareLost(cause.description) }
                 throw Refusal(.tokenUnavailable, retryAfter: 1_000)
             case .attributes, .storage:
@@ -61,6 +62,14 @@ extension TokenService {
             ledger.alarm.setSoon()
             return entry.record(at: intent.created, snapshots.current.settings)
         }
+    }
+
+    /// Requires that the import token of a change is still there; without it the change ends, and the token is not to blame.
+    private func requireImportPair(_ material: NewMaterial, of intent: Intent) throws(Refusal) {
+        guard case .wrapped(_, let id) = material, importPair(id) == nil else { return }
+        try mapping(ledger.refuse) { () throws(StoreError) in try store.fail(intent.operation) }
+        _ = try ledger.openImportToken(id, at: time.now())
+        throw Refusal(.keyUnavailable, "the private key of import token \(id) is not on the token: make another import token")
     }
 
     /// Requires that a change which was begun can still be made. Call it while nothing else changes.
@@ -240,7 +249,20 @@ extension KeyLedger {
             }
             return count > 0
         }
-        guard !isGranted else { throw Refusal(.alreadyExists, "the id \(id) was another key's: choose a fresh one") }
+        // Nor one that was asked about, or changed within the last day: the record of both keys would be one.
+        let isRemembered = try read { connection throws(StoreError) in
+            var isRemembered = false
+            try connection.run(
+                """
+                SELECT 1 WHERE EXISTS (SELECT 1 FROM approval WHERE key = ?1)
+                    OR EXISTS (SELECT 1 FROM intent WHERE key = ?1 AND state = 1)
+                """, [.blob(id.bytes)]
+            ) { _ throws(StoreError) in isRemembered = true }
+            return isRemembered
+        }
+        guard !isGranted, !isRemembered else {
+            throw Refusal(.alreadyExists, "the id \(id) was another key's: choose a fresh one")
+        }
         guard UInt64(key.tags.count) <= snapshot.settings[.maximumTags] else {
             throw Refusal(.limitReached, "a key has at most \(snapshot.settings[.maximumTags]) tags")
         }

@@ -116,6 +116,8 @@ extension TokenService {
             key: KeyID(high: 0, low: 0), name: "",
             version: Limits.firstVersion, suite: .aesGCM, created: now, state: .open, reply: [])
         let snapshot = snapshots.current
+        // Before anything is said of what there is: who has no nonce of the import token learns nothing.
+        let nonce = try freshNonce(change.material, at: now, isRepeated: earlier != nil)
         switch change.target {
         case .create(let key, let suite):
             try ledger.requireRoom(for: key, at: now, snapshot)
@@ -126,6 +128,8 @@ extension TokenService {
         case .rotate(let id, let reason):
             // Read under the lock: two rotations at once must not both think that they make the same version.
             guard let key = snapshot.keys[id] else { throw Refusal(.denied) }
+            // Whoever keeps the material of an imported key elsewhere could open nothing made by a version that he has not.
+            guard !key.stored.isImported || change.material.kind != .generated else { throw Refusal(.payloadRequired) }
             try key.stored.require(reason.action, at: now, snapshot.settings, isEmergency: reason.isUrgent)
             guard key.current.number < UInt32.max else { throw Refusal(.wrapLimit) }
             intent.key = id
@@ -134,7 +138,6 @@ extension TokenService {
             intent.details = try KeyLedger.encoded(IntentDetails.record(of: intent, reason, change.material.kind))
         }
         try requireNoOrder(against: intent)
-        let nonce = try freshNonce(change.material, at: now, isRepeated: earlier != nil)
         let begun = intent
         try mapping(ledger.refuse) { () throws(StoreError) in
             try store.begin(begun, forgetBefore: KeyLedger.horizon(now), burning: nonce)

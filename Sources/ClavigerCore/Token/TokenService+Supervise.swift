@@ -102,6 +102,16 @@ extension TokenService {
         bell.ring()
     }
 
+    /// Notes that the newest version of an imported key nears its wrap limit: only whoever has the material can give it another.
+    func warnOfWrapLimit(of key: KeyEntry) {
+        let number = key.current.number
+        let isNews = supervision.withLock { $0.nearLimit.updateValue(number, forKey: key.id) != number }
+        guard isNews else { return }
+        log.warning(
+            "version of an imported key nears its wrap limit: rotate it with new material, or wrapping ends",
+            metadata: ["key": "\(key.id)", "version": "\(number)", "limit": "\(WrapBudget.limit)"])
+    }
+
     /// Rotates the keys that are to be. What fails is asked for again by whoever found it due.
     func rotateDueKeys() {
         let due = supervision.withLock { supervision in

@@ -8,6 +8,38 @@ import Testing
 
 /// Imports through the service, on a real token. Import tokens take seconds to make, so each test does much with one.
 @Suite struct ImportTests {
+    /// Who has no nonce learns by no id which keys there are; a key's id is no other's; and an import that was cut off is no reason to
+    /// doubt the token when its import token has gone meanwhile.
+    @Test func idsAndTokensThatAreGone() async {
+        await #expect(processExitsWith: .success) {
+            try told {
+                let instance = try TestInstance()
+                let token = try instance.makeImportToken(uses: 3)
+                let material = TestInstance.material(32)
+                let first = try instance.take(token.id)
+                let key = try instance.send(try TestInstance.importing(material, first)).id
+                var probe = try TestInstance.importing(material, first, key: key)
+                probe.importToken = RandomSource.identifier()
+                #expect(try code { try instance.send(probe) } == .notFound)
+                try instance.delete(key)
+                instance.clock.advance(4 * 3_600_000)
+                try instance.purge(key)
+                let another = try instance.makeImportToken(uses: 2)
+                let second = try instance.take(another.id)
+                let again = try TestInstance.importing(material, second, key: key)
+                #expect(try code { try instance.send(again) } == .alreadyExists)
+
+                let cut = try TestInstance.importing(material, second)
+                try instance.leaveImport(cut, makesObject: false)
+                try instance.deleteImportToken(another.id)
+                let gone = try code { try instance.send(cut) }
+                #expect(gone == .importTokenExpired || gone == .notFound)
+                #expect(try instance.status.state == .ready)
+                #expect(try code { try instance.send(cut) } == gone)
+            }
+        }
+    }
+
     @Test func keysComeInByAnImportTokenAndWrap() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
