@@ -22,6 +22,14 @@ package final class AccessLedger: Sendable {
     /// Publishes what the verified database says.
     func load() throws(StoreError) { try alone { () throws(StoreError) in try publish() } }
 
+    /// Publishes what the database says after a change that took grants with it.
+    func refresh() {
+        alone {
+            guard authoriser.box.current.isVerified else { return }
+            do throws(StoreError) { try publish() } catch { _ = refuse(error) }
+        }
+    }
+
     /// Nothing counts any more until the database is verified again.
     func unload() { turn.withLock { _ in authoriser.box.publish(isVerified: false, grants: [], customRoles: []) } }
 
@@ -191,7 +199,7 @@ extension Grant {
     }
 
     /// The grant as a change: all of it came to be, or all of it went.
-    fileprivate func changes(from isGone: Bool) -> [ChangeNote.Change] {
+    func changes(from isGone: Bool) -> [ChangeNote.Change] {
         var fields = [("grant", "\(id)"), ("subject", "\(subject)"), ("role", role), ("scope", "\(scope)")]
         if let expires { fields.append(("expires-ms", "\(expires)")) }
         if !condition.isEmpty { fields.append(("context", ContextCondition.text(condition))) }

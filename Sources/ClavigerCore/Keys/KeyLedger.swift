@@ -55,6 +55,7 @@ package final class KeyLedger: Sendable {
             try mapping(refuse) { () throws(StoreError) in
                 try store.change(decision.note) { connection throws(StoreError) in
                     try decision.write(connection)
+                    for note in decision.consequences { try store.leave(note, connection) }
                     try connection.write(intent, forgetBefore: KeyLedger.horizon(now))
                 }
             }
@@ -153,6 +154,8 @@ struct AskedChange: Sendable {
 struct Decision<Reply: WireMessage> {
     /// What the audit log is to say.
     var note: ChangeNote
+    /// What it is to say of changes that come with it, each in a record of its own, before that one.
+    var consequences: [ChangeNote] = []
     /// Writes it, in the transaction that also writes the note and the answer.
     var write: (SQLiteConnection) throws(StoreError) -> Void
     /// What requests are to see from then on.

@@ -55,7 +55,9 @@ extension KeyLedger {
 extension Decision {
     /// The same change with another answer.
     func replying<Other: WireMessage>(_ reply: Other) -> Decision<Other> {
-        Decision<Other>(note: note, reply: reply, publish: publish, write: write)
+        var other = Decision<Other>(note: note, reply: reply, publish: publish, write: write)
+        other.consequences = consequences
+        return other
     }
 }
 
@@ -71,6 +73,14 @@ extension StoredKey {
 }
 
 extension Snapshot {
+    /// The snapshot with these keys as they are stored now, made at once: one for each key would cost as much again for each.
+    func storing(_ changed: [StoredKey]) -> Snapshot {
+        guard !changed.isEmpty else { return self }
+        var keys = keys
+        for key in changed { keys[key.id]?.stored = key }
+        return Snapshot(epoch: epoch + 1, generation: generation, keys: keys, settings: settings)
+    }
+
     /// The snapshot with one key changed; as it is when there is no such key.
     func changing(_ id: KeyID, _ edit: (inout KeyEntry) -> Void) -> Snapshot {
         guard var key = keys[id] else { return self }

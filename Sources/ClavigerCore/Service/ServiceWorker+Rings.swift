@@ -62,22 +62,39 @@ extension ServiceWorker {
             let isThere = try service.ledger.read { connection throws(StoreError) in try connection.hasRing(message.id) }
             guard isThere else { throw Refusal(.notFound, "there is no key ring '\(message.id)'") }
             let moved = try emptied(message.id, force: message.force, call, snapshot, now)
+            let grants = try service.ledger.read { connection throws(StoreError) in
+                try Store.grants(ofRing: message.id, connection)
+            }
             let note = ChangeNote(
                 event: call.event, caller: call.caller, ring: message.id,
-                changes: [.init("id", from: message.id, to: nil)]
-                    + moved.map { .init("moved \($0.after.id)", from: message.id, to: $0.after.ring) })
-            return Decision(
+                changes: [
+                    .init("id", from: message.id, to: nil), .init("keys-moved", from: nil, to: "\(moved.count)"),
+                    .init("grants-revoked", from: nil, to: "\(grants.count)"),
+                ])
+            var decision = Decision(
                 note: note, reply: RingDeleteReply(moved: UInt32(clamping: moved.count)),
-                publish: { snapshot in
-                    moved.reduce(snapshot) { snapshot, change in
-                        snapshot.changing(change.after.id) { $0.stored = change.after }
-                    }
-                },
+                publish: { snapshot in snapshot.storing(moved.map(\.after)) },
                 write: { connection throws(StoreError) in
                     for change in moved { try connection.update(change.after, from: change.before) }
                     try connection.delete(ring: message.id)
+                    try Store.revokeGrants(ofRing: message.id, by: call.caller.uid, message.operation, at: now, connection)
                 })
+            // A record each: one of all would grow with the ring.
+            decision.consequences =
+                moved.map { change in
+                    ChangeNote(
+                        event: Opcode.keyMove.entry.name, caller: call.caller, key: change.after.id, ring: change.after.ring,
+                        changes: [.init("ring", from: message.id, to: change.after.ring)])
+                }
+                + grants.map { grant in
+                    ChangeNote(
+                        event: Opcode.accessRevoke.entry.name, caller: call.caller, ring: message.id,
+                        changes: grant.changes(from: true))
+                }
+            return decision
         }
+        // Another ring of this name is another ring: what was granted on this one is gone with it.
+        service.access.refresh()
         return try call.answer.reply(reply)
     }
 

@@ -56,6 +56,22 @@ extension Store {
         return grants
     }
 
+    /// The grants on a ring that were not revoked.
+    static func grants(ofRing ring: String, _ connection: SQLiteConnection) throws(StoreError) -> [Grant] {
+        try grants(connection, "scope = 1 AND ring = ? AND revoked_ms IS NULL", [.text(ring)]).map(\.grant)
+    }
+
+    /// Marks the grants on a ring as revoked.
+    static func revokeGrants(
+        ofRing ring: String, by uid: UInt32, _ operation: OperationID, at now: UInt64, _ connection: SQLiteConnection
+    ) throws(StoreError) {
+        try connection.run(
+            """
+            UPDATE access_grant SET revoked_ms = ?, revoked_uid = ?, revoke_operation = ?
+            WHERE scope = 1 AND ring = ? AND revoked_ms IS NULL
+            """, [.unsigned(now), .integer(Int64(uid)), .blob(operation.bytes), .text(ring)])
+    }
+
     private static func account(_ row: borrowing SQLiteRow, _ column: Int32) -> Subject.Account? {
         if row.isNull(column) { return nil }
         let name = row.isNull(column + 1) ? nil : row.text(column + 1)

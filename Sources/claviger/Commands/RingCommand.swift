@@ -70,6 +70,8 @@ struct RingCommand: ParsableCommand {
             discussion: """
                 Deleted keys that it still holds move to 'default' with --force; keys in any other state have to be moved first.
 
+                The grants on it are revoked with it, so that another ring of its name begins with none; the audit log names each.
+
                 Examples:
                   claviger ring delete finance
                   claviger ring delete finance --force
