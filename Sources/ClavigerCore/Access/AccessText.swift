@@ -38,6 +38,17 @@ package enum AccessText {
             pid: 0, uid: subject.user?.number ?? nobody, gid: main, groups: groups, unit: subject.unit, pidfdVerified: true)
     }
 
+    /// Who asked for an approval, as grants see him today: his user, the groups of a login, and the unit that he asked from.
+    static func requester(_ approval: StoredApproval) -> Caller {
+        let uid = approval.requesterUID
+        let name = AccountLookup.name(.user, uid)
+        let entry = name.flatMap { AccountLookup.user(named: $0) }
+        let groups = name.flatMap { name in entry.map { AccountLookup.groups(of: name, $0.gid) } }
+        let end = "/uid:\(uid)"
+        let unit = approval.requester.hasSuffix(end) ? String(approval.requester.dropLast(end.count)) : nil
+        return Caller(pid: 0, uid: uid, gid: entry?.gid ?? nobody, groups: groups ?? [], unit: unit, pidfdVerified: true)
+    }
+
     /// A number that is no account's: chown(2) and setresuid(2) read it as "no change".
     private static let nobody = UInt32.max
 

@@ -47,9 +47,11 @@ extension ServiceWorker {
         record.note(field: "id", "\(message.id)")
         record.note(field: "operation", "\(message.operation)")
         try requireKeys()
+        // Looked up outside the turn: the account databases may take their time.
+        let requester = try storedApproval(message.id).map { AccessText.requester($0) }
         let reply = try service.ledger.change(AskedChange(message.operation, call)) {
             (snapshot, now) throws(Refusal) -> Decision<ApprovalRecord> in
-            let approval = try openApproval(message.id, at: now)
+            let approval = try openApproval(message.id, of: call.caller, in: snapshot, at: now)
             let key = try approval.key.map { (id) throws(Refusal) in
                 try authorisedKey(.id(id), for: .approve, of: call.caller, in: snapshot)
             }
@@ -57,6 +59,9 @@ extension ServiceWorker {
             try authorise(approval.action, on: key, call.caller, in: snapshot)
             guard !isSameSubject(call.caller, uid: approval.requesterUID) else {
                 throw Refusal(.approvalRequired, "you asked for this yourself: somebody else must approve it")
+            }
+            guard let requester, mayStill(requester, approval.action, on: key) else {
+                return try settled(approval, .cancelled, key, call, at: now)
             }
             let done = try carryOut(approval, key, call, snapshot, now)
             var decided = approval
@@ -75,6 +80,12 @@ extension ServiceWorker {
                 })
         }
         if let key = reply.key { record.note(key: key, version: nil) }
+        guard reply.state == .approved else {
+            throw Refusal(
+                .approvalRequired,
+                "\(reply.requester), who asked for this, may not do it any more: the request is cancelled, and another has to ask"
+            )
+        }
         return try call.answer.reply(reply)
     }
 
@@ -85,7 +96,7 @@ extension ServiceWorker {
         try requireKeys()
         let reply = try service.ledger.change(AskedChange(message.operation, call)) {
             (snapshot, now) throws(Refusal) -> Decision<ApprovalRecord> in
-            let approval = try openApproval(message.id, at: now)
+            let approval = try openApproval(message.id, of: call.caller, in: snapshot, at: now)
             let key = approval.key.flatMap { snapshot.keys[$0] }
             // Who asked may take it back; so may whoever could approve it.
             if !isSameSubject(call.caller, uid: approval.requesterUID) {
@@ -95,15 +106,7 @@ extension ServiceWorker {
                     try requireInstance(.approve, of: call.caller)
                 }
             }
-            var decided = approval
-            decided.decide(.cancelled, by: call.caller, at: now)
-            let after = decided
-            let note = ChangeNote(
-                event: call.event, caller: call.caller, key: after.key, ring: key?.ring, changes: after.changes(from: approval))
-            return Decision(
-                note: note, reply: try after.record(at: now, keyName: key?.name),
-                publish: { snapshot in snapshot.changing(after) { key in key.approvals.removeAll { $0.id == after.id } } },
-                write: { connection throws(StoreError) in try connection.write(after) })
+            return try settled(approval, .cancelled, key, call, at: now)
         }
         if let key = reply.key { record.note(key: key, version: nil) }
         return try call.answer.reply(reply)
@@ -177,9 +180,17 @@ extension ServiceWorker {
         }
     }
 
-    private func openApproval(_ id: ApprovalID, at now: UInt64) throws(Refusal) -> StoredApproval {
-        let found = try service.ledger.read { connection throws(StoreError) in try connection.approval(id) }
-        guard let approval = found else { throw Refusal(.notFound, "nobody has asked for an approval \(id)") }
+    private func storedApproval(_ id: ApprovalID) throws(Refusal) -> StoredApproval? {
+        try service.ledger.read { connection throws(StoreError) in try connection.approval(id) }
+    }
+
+    /// A request that is open. One that the caller has no part in is refused like one that does not exist.
+    private func openApproval(
+        _ id: ApprovalID, of caller: Caller, in snapshot: Snapshot, at now: UInt64
+    ) throws(Refusal) -> StoredApproval {
+        guard let approval = try storedApproval(id), hasPart(in: approval, caller, snapshot) else {
+            throw Refusal(.notFound, "nobody has asked for an approval \(id)")
+        }
         switch approval.state(at: now) {
         case .open: return approval
         case .expired:
@@ -187,6 +198,37 @@ extension ServiceWorker {
         case .approved, .cancelled:
             throw Refusal(.notFound, "approval \(id) is \(approval.state.name) already; it is not open any more")
         }
+    }
+
+    /// Whether a caller has asked for something, or could approve it.
+    private func hasPart(in approval: StoredApproval, _ caller: Caller, _ snapshot: Snapshot) -> Bool {
+        if isSameSubject(caller, uid: approval.requesterUID) { return true }
+        guard let key = approval.key.flatMap({ snapshot.keys[$0] }) else { return mayEverywhere(.approve, caller) }
+        return access(of: caller).allows(.approve, on: key.target)
+    }
+
+    /// Whether somebody could ask for an action today: who has lost the right to it since he asked counts as a second person no more.
+    private func mayStill(_ requester: Caller, _ action: ControlledAction, on key: KeyEntry?) -> Bool {
+        // Not `access(of:)`, which is the present caller's.
+        let access = service.authoriser.view(of: requester)
+        let target = key?.target ?? .instance
+        return access.allows(action.permission, on: target)
+            && (key == nil ? access.allows(.requestApproval) : access.allows(.requestApproval, on: target))
+    }
+
+    /// A request that ends with nothing done.
+    private func settled(
+        _ approval: StoredApproval, _ state: ApprovalState, _ key: KeyEntry?, _ call: Call, at now: UInt64
+    ) throws(Refusal) -> Decision<ApprovalRecord> {
+        var decided = approval
+        decided.decide(state, by: call.caller, at: now)
+        let after = decided
+        let note = ChangeNote(
+            event: call.event, caller: call.caller, key: after.key, ring: key?.ring, changes: after.changes(from: approval))
+        return Decision(
+            note: note, reply: try after.record(at: now, keyName: key?.name),
+            publish: { snapshot in snapshot.changing(after) { key in key.approvals.removeAll { $0.id == after.id } } },
+            write: { connection throws(StoreError) in try connection.write(after) })
     }
 
     /// What the action comes to now that two persons want it: every other rule holds as ever.

@@ -8,7 +8,8 @@ struct ApprovalCommand: ParsableCommand {
         abstract: "Asks for what needs a second person, and approves what another asked for.",
         discussion: """
             Where a policy asks for a second person, an action is asked for by one and approved by another, with rights to do it \
-            themselves; the approval does it at once. What nobody approves within seven days ends by itself.
+            themselves; the approval does it at once. What nobody approves in the time that the \
+            setting approval-window gives ends by itself, and so does what somebody asked for who may not do it any more.
 
             Examples:
               claviger approval request delete payroll --reason 'service retired'
