@@ -14,6 +14,15 @@ public enum InstanceSetting: String, CaseIterable, Sendable {
     /// The setting's name, stable, for documents, commands and logs.
     public var name: String { rawValue }
 
+    /// Whether a lower value has the daemon end material sooner, of keys that are deleted and versions that are retired.
+    public var endsMaterial: Bool {
+        switch self {
+        case .purgeDelay, .restoreWindow, .autoPurge: true
+        case .enableDelay, .restoreDelay, .approvalWindow, .rotationIntervalMinimum, .maximumRings, .maximumAliases, .maximumTags:
+            false
+        }
+    }
+
     /// Everything that is fixed about the setting.
     public var entry: SettingEntry {
         switch self {
@@ -24,15 +33,17 @@ public enum InstanceSetting: String, CaseIterable, Sendable {
         case .purgeDelay:
             SettingEntry(
                 4 * 3_600, SettingEntry.delays, .seconds,
-                "How long after a key was deleted, or a version retired, its material is kept at least.")
+                "How long after a key was deleted, or a version retired, its material is kept at least. Fixed for each key when it is "
+                    + "deleted.")
         case .restoreWindow:
             SettingEntry(
                 30 * SettingEntry.day, SettingEntry.windows, .seconds,
-                "For how long a deleted key can be restored; then its material is wiped.")
+                "For how long a deleted key can be restored; then its material is wiped. Fixed for each key when it is deleted.")
         case .autoPurge:
             SettingEntry(
                 90 * SettingEntry.day, SettingEntry.windows, .seconds,
-                "How long after its deletion a key is purged by the daemon. Never less than restore-window.")
+                "How long after its deletion a key is purged by the daemon. Never less than restore-window; fixed for each key when "
+                    + "it is deleted.")
         case .approvalWindow:
             SettingEntry(
                 7 * SettingEntry.day, SettingEntry.windows, .seconds, "For how long a request waits for a second person.")

@@ -15,6 +15,7 @@ public enum KeyAction: String, CaseIterable, Sendable {
     case setAlias = "set-alias"
     case setPolicies = "set-policies"
     case register
+    case renew = "renew-registration"
     case release
     case disable
     case enable
@@ -66,6 +67,10 @@ public enum KeyAction: String, CaseIterable, Sendable {
         case .register:
             KeyActionEntry(
                 .stays, .inState, .inState, .deleted, standard: .refused(.rootKeyRequired), source: "KP; its 422 is our 409")
+        case .renew:
+            KeyActionEntry(
+                .stays, .stays, .stays, .deleted, standard: .refused(.rootKeyRequired),
+                source: "ours: what is registered goes on needing the key")
         case .release: KeyActionEntry(.stays, .stays, .stays, .deleted, source: "KP; 410 when destroyed: ours")
         case .disable:
             KeyActionEntry(
@@ -81,10 +86,8 @@ public enum KeyAction: String, CaseIterable, Sendable {
         case .restore:
             KeyActionEntry(
                 .inState, .inState, .inState, .returns,
-                [
-                    .unexpired, .notBefore(.restoreDelay, after: .deletion),
-                    .notAfter(.restoreWindow, after: .deletion, .restoreExpired),
-                ], source: "KP; to the state before deletion: ours")
+                [.notBefore(.restoreDelay, after: .deletion), .notAfter(.restoreWindow, after: .deletion, .restoreExpired)],
+                source: "KP; to the state before deletion, deactivated when the date has passed meanwhile: ours")
         case .wipe:
             KeyActionEntry(
                 .skipped, .skipped, .skipped, .stays, [.notBefore(.restoreWindow, after: .deletion)],

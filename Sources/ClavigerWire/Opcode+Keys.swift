@@ -61,7 +61,7 @@ extension OpcodeEntry {
         request: Schema.versionRetireRequest, reply: Schema.version)
 
     static let versionDestroy = OpcodeEntry(
-        name: "version-destroy", summary: "Destroys the material of a retired version for good.", permission: .deleteKeys,
+        name: "version-destroy", summary: "Destroys the material of a retired version for good.", permission: .purgeKeys,
         retry: .withOperationID, isManagement: true, keyStates: KeyAction.destroyVersion.states,
         recorded: ["operation", "version"], request: Schema.versionDestroyRequest, reply: Schema.version)
 }

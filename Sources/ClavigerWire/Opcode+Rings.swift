@@ -27,7 +27,7 @@ extension OpcodeEntry {
     static let registrationSet = OpcodeEntry(
         name: "registration-set", summary: "Registers a resource with a key, or changes its registration.",
         permission: .registerResources, retry: .withOperationID, isManagement: true,
-        keyStates: KeyAction.register.states,
+        keyStates: KeyAction.renew.states,
         recorded: ["operation", "resource", "description", "retention", "lease-ms", "version", "revision"],
         request: Schema.registrationSetRequest, reply: Schema.registrationRecord)
 

@@ -20,11 +20,12 @@ public enum Permission: String, CaseIterable, Sendable {
     case rotateKeys = "rotate-keys"
     /// To disable and enable keys.
     case disableKeys = "disable-keys"
-    /// To delete keys and destroy versions.
+    /// To delete keys.
     case deleteKeys = "delete-keys"
     /// To restore deleted keys.
     case restoreKeys = "restore-keys"
-    /// To purge deleted keys: the one thing that cannot be undone, so no other permission includes it.
+    /// To purge deleted keys, to destroy retired versions, and to have either happen sooner: what cannot be undone, so no other permission
+    /// includes it.
     case purgeKeys = "purge-keys"
     /// To move keys from ring to ring; needed on both.
     case moveKeys = "move-keys"

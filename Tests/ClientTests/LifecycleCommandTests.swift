@@ -191,7 +191,8 @@ import Testing
         "key version retire payroll 0", "import-token create --ttl 299s",
         "import-token create --ttl 2d", "import-token create --uses 501", "import-token delete no-id", "policy set payroll",
         "policy set --rotation on", "policy set payroll --instance --rotation on", "policy set payroll --rotation-months 13",
-        "settings set purge-delay soon", "approval request policy payroll", "approval request purge payroll --force",
+        "settings set purge-delay soon", "settings set restore-window 30", "settings set auto-purge 7776000",
+        "approval request policy payroll", "approval request purge payroll --force",
         "rewrap --all", "rewrap --all - f", "rewrap a b", "rewrap --key k", "rewrap --all f --out g",
         // There is nobody to ask.
         "key delete payroll", "key purge payroll", "key version destroy payroll 1",
@@ -252,6 +253,7 @@ import Testing
     @Test(arguments: [
         ("key purge payroll", Opcode.keyPurge, "What it wrapped is lost for good"),
         ("key version destroy payroll 1", .versionDestroy, "12 envelopes made, 34 opened"),
+        ("settings set purge-delay 1h", .settingsSet, "from 8h to 1h"),
         ("import-token delete \(FakeLifecycle.importToken)", .importTokenDelete, "Delete the import token"),
         ("approval approve \(FakeLifecycle.approval)", .approvalApprove, "rotation-months"),
     ])

@@ -74,9 +74,11 @@ import Testing
             #expect(try key.require(.restore, at: end) == state)
             #expect(code(key, .restore, at: end + 1) == .restoreExpired)
         }
+        // What expires in it comes back, but not active.
+        key.stateBefore = .active
         key.expires = KeyStateTests.now + 100_000
-        #expect(code(key, .restore, at: KeyStateTests.now + 99_999) == nil)
-        #expect(code(key, .restore, at: KeyStateTests.now + 100_000) == .keyExpired)
+        #expect(try key.require(.restore, at: KeyStateTests.now + 99_999) == .active)
+        #expect(try key.require(.restore, at: KeyStateTests.now + 100_000) == .deactivated)
     }
 
     @Test func rotationsKeepTheirDistanceUnlessItIsAnEmergency() {

@@ -10,7 +10,7 @@ import Testing
         daemon = try DaemonHarness.running()
         // The delays protect people from haste; here nobody waits.
         for setting in ["enable-delay", "restore-delay", "purge-delay", "rotation-interval-minimum"] {
-            try does("settings set \(setting) 0s")
+            try does("settings set \(setting) 0s --yes")
         }
     }
 
@@ -67,6 +67,8 @@ import Testing
         try does("key version reinstate pay 1")
         try does("rewrap --all e.clv")
         try does("key version retire pay 1")
+        try isRefused("key version destroy pay 1 --yes", "version-state")
+        #expect(try does("key census pay").contains("retired"))
         try does("key version destroy pay 1 --yes")
         #expect(try does("key versions pay").contains("destroyed"))
         try does("unwrap --in e.clv | cmp - /etc/hostname")

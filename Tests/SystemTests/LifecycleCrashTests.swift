@@ -95,6 +95,8 @@ private struct LifePlay {
         case .retire:
             return try WirePeer.frame(.versionRetire, id: id, VersionRetireRequest(key: key, operation: operation, version: 1))
         case .destroyVersion:
+            // What nobody has looked at is not destroyed, and a daemon that was killed does not remember who has.
+            _ = try daemon.client().census(of: key)
             return try WirePeer.frame(.versionDestroy, id: id, VersionDestroyRequest(key: key, operation: operation, version: 1))
         case .disable: return try WirePeer.frame(.keyDisable, id: id, change)
         case .delete, .deleteAgain:

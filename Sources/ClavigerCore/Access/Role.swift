@@ -24,7 +24,9 @@ package struct Role: Hashable, Sendable {
         role("ReaderPlus", "Reader, and reads the secrets that standard keys keep.", readerPlus),
         role("Writer", "ReaderPlus, and creates, imports, renames and rotates keys and creates rings.", writer),
         role("Manager", "Writer, and disables, deletes, restores and moves keys, and sets policies.", manager),
-        role("KeyPurge", "Purges deleted keys, which nothing brings back. No other role includes it.", [.purgeKeys]),
+        role(
+            "KeyPurge", "Purges deleted keys and destroys retired versions: nothing brings them back. In no other role.",
+            [.purgeKeys]),
         role("Wrapper", "Wraps, and nothing else: for what writes data that it must not read.", [.wrap]),
         role("Unwrapper", "Unwraps, and nothing else: for what reads data that others write.", [.unwrap]),
         role(

@@ -30,7 +30,7 @@ extension KeyEntry {
             guard stored.allows(.purgeByTime, at: now, settings) else { return nil }
             return purge(by: nil, event: "key-purge-by-time", at: now)
         case .show, .listVersions, .listRegistrations, .showPolicies, .read, .wrap, .unwrap, .rewrap, .rotate, .rotateByPolicy,
-            .update, .move, .setAlias, .setPolicies, .register, .release, .disable, .enable, .delete, .restore, .purge,
+            .update, .move, .setAlias, .setPolicies, .register, .renew, .release, .disable, .enable, .delete, .restore, .purge,
             .retireVersion, .destroyVersion:
             return nil
         }

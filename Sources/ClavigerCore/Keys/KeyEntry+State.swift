@@ -36,7 +36,10 @@ extension StoredKey {
         case .stays, .ends: return state
         case .becomes(let next): return next
         // A key deleted by a version that did not write the state before it comes back as the least able of all.
-        case .returns: return stateBefore ?? .suspended
+        case .returns:
+            let before = stateBefore ?? .suspended
+            // Its date may have passed meanwhile.
+            return before == .active && isExpired(at: now) ? .deactivated : before
         case .refused(let code): throw Refusal(code, explanation(code, action, state))
         case .skipped: throw Refusal(.keyState, explanation(.keyState, action, state))
         }
@@ -61,8 +64,42 @@ extension StoredKey {
         }
     }
 
-    /// `setting` after a moment of the key's life, in milliseconds since 1970; nil when that moment has not been.
+    /// `setting` after a moment of the key's life, in milliseconds since 1970; nil when that moment has not been. What a deletion has
+    /// promised holds whatever the setting is by now.
     package func due(_ setting: InstanceSetting, after moment: KeyMoment, _ settings: SettingValues) -> UInt64? {
+        switch moment {
+        case .deletion: promised(setting) ?? time(setting, after: moment, settings)
+        case .disabling, .rotation: time(setting, after: moment, settings)
+        }
+    }
+
+    /// Writes down what a deletion at this moment promises.
+    mutating func promise(at now: UInt64, _ settings: SettingValues) {
+        deleted = now
+        restorableUntil = time(.restoreWindow, after: .deletion, settings)
+        purgeableFrom = time(.purgeDelay, after: .deletion, settings)
+        purgedFrom = time(.autoPurge, after: .deletion, settings)
+    }
+
+    /// Ends what a deletion promised: the key is restored.
+    mutating func endPromise() {
+        deleted = nil
+        restorableUntil = nil
+        purgeableFrom = nil
+        purgedFrom = nil
+    }
+
+    private func promised(_ setting: InstanceSetting) -> UInt64? {
+        switch setting {
+        case .restoreWindow: restorableUntil
+        case .purgeDelay: purgeableFrom
+        case .autoPurge: purgedFrom
+        case .enableDelay, .restoreDelay, .approvalWindow, .rotationIntervalMinimum, .maximumRings, .maximumAliases, .maximumTags:
+            nil
+        }
+    }
+
+    private func time(_ setting: InstanceSetting, after moment: KeyMoment, _ settings: SettingValues) -> UInt64? {
         self.moment(moment).map { start in
             let (due, overflow) = start.addingReportingOverflow(settings.milliseconds(setting))
             return overflow ? .max : due

@@ -74,6 +74,31 @@ extension StoredKey {
             "key \(id) needs a second person to be deleted or purged: its versions can be retired, and end with the key")
     }
 
+    /// Requires that one person alone may retire versions: for the envelopes of a version that is the same as disabling the key.
+    ///
+    /// - Throws: `approvalRequired` with the next step.
+    package func requireRetirementByOnePerson() throws(Refusal) {
+        guard dualControl.contains(.disable) else { return }
+        throw Refusal(
+            .approvalRequired,
+            "key \(id) needs a second person to be disabled, so nobody retires its versions alone: have it disabled, "
+                + "or the policy lifted")
+    }
+
+    /// Requires that one person alone may set another expiration date. A date that comes sooner than a request for a second person would
+    /// expire disables an active key just as well.
+    ///
+    /// - Throws: `approvalRequired` with the next step.
+    package func requireExpiryByOnePerson(_ date: UInt64, at now: UInt64, _ settings: SettingValues) throws(Refusal) {
+        guard dualControl.contains(.disable), state(at: now) == .active, date > 0, date < expires ?? .max else { return }
+        let (end, overflow) = now.addingReportingOverflow(settings.milliseconds(.approvalWindow))
+        guard overflow || date < end else { return }
+        throw Refusal(
+            .approvalRequired,
+            "key \(id) needs a second person to be disabled, so nobody alone has it expire before \(DateText(end)): "
+                + "ask for it to be disabled, or choose a later date")
+    }
+
     /// Requires that a change of policies takes no second person away, or that one has approved it.
     ///
     /// - Throws: `approvalRequired` with the next step.

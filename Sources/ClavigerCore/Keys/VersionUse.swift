@@ -21,6 +21,8 @@ package final class VersionUse: Sendable {
     private let lastWrap: Atomic<UInt64>
     private let lastUnwrap: Atomic<UInt64>
     private let isChanged = Atomic(false)
+    // When the version had been retired that somebody was last shown the counts of; 0 for never.
+    private let shown = Atomic<UInt64>(0)
 
     /// Goes on counting from what was written last.
     package init(_ counts: Counts = Counts()) {
@@ -49,6 +51,12 @@ package final class VersionUse: Sendable {
         lastUnwrap.max(now, ordering: .relaxed)
         return isChanged.exchange(true, ordering: .releasing) == false
     }
+
+    /// Notes that somebody is shown the counts of the version, which was retired at this moment and is not used any more.
+    package func noteShown(retired: UInt64) { shown.store(retired, ordering: .relaxed) }
+
+    /// Whether somebody was shown the counts since the version was retired at this moment. Forgotten with the process.
+    package func isShown(retired: UInt64) -> Bool { retired > 0 && shown.load(ordering: .relaxed) == retired }
 
     /// What was counted so far.
     package var counts: Counts {

@@ -37,7 +37,7 @@ extension ServiceWorker {
         if let obstacle = obstacle(to: key, counts, force: force) { throw obstacle }
         let decision = changeState(of: key, to: state, call, at: now, settings) {
             $0.stateBefore = before
-            $0.deleted = now
+            $0.promise(at: now, settings)
             $0.deletedBy = call.caller.label
         }
         return decision.replying(deletion(of: key, state, counts, at: now, settings, isDone: true))

@@ -35,7 +35,10 @@ extension ServiceWorker {
         if let name = message.name { after.name = name }
         if let description = message.description { after.description = description }
         if let tags = message.tags { after.tags = tags }
-        if let expires = message.expires { try after.setExpiry(expires, at: now) }
+        if let expires = message.expires {
+            try after.setExpiry(expires, at: now)
+            try before.requireExpiryByOnePerson(expires, at: now, settings)
+        }
         let edited = after
         return changeKey(key, call, at: now, settings, ChangeNote.changes(from: before, to: edited, at: now)) { $0 = edited }
     }
@@ -104,7 +107,7 @@ extension ServiceWorker {
         var settled = key
         settled.approvals = []
         var decision = changeState(of: settled, to: state, call, at: now, settings) {
-            $0.deleted = nil
+            $0.endPromise()
             $0.deletedBy = nil
             $0.stateBefore = nil
         }

@@ -126,7 +126,7 @@ extension ServiceWorker {
                     "\(InstanceSetting.restoreWindow.name) (\(values[.restoreWindow]) seconds) must not exceed "
                         + "\(InstanceSetting.autoPurge.name) (\(values[.autoPurge]) seconds)")
             }
-            try requireNoSecondPerson(toLower: setting, from: before, to: value, snapshot)
+            try requireNoSecondPerson(toLower: setting, from: before, to: value, call.caller, snapshot)
             let settings = values
             let note = ChangeNote(
                 event: call.event, caller: call.caller, changes: [.init(setting.name, from: "\(before)", to: "\(value)")])
@@ -142,10 +142,10 @@ extension ServiceWorker {
 }
 
 extension ServiceWorker {
-    /// Requires that one person alone may change a setting: not while the instance's policies need two, and not to shorten the time that
-    /// is left to a deleted key which nobody may purge alone.
+    /// Requires that one person alone may change a setting: not while the instance's policies need two, and to have deleted keys wiped or
+    /// purged sooner only somebody who may purge, and only while there is no key that nobody may purge alone: it could be deleted next.
     private func requireNoSecondPerson(
-        toLower setting: InstanceSetting, from before: UInt64, to value: UInt64, _ snapshot: Snapshot
+        toLower setting: InstanceSetting, from before: UInt64, to value: UInt64, _ caller: Caller, _ snapshot: Snapshot
     ) throws(Refusal) {
         let policies = try service.ledger.read { connection throws(StoreError) in try connection.policies() }
         guard !policies.secondPerson.contains(.policy) else {
@@ -154,13 +154,16 @@ extension ServiceWorker {
                 "the instance's policies need a second person to be changed, and so do its settings: have the policy lifted first"
             )
         }
-        guard [.purgeDelay, .restoreWindow, .autoPurge].contains(setting), value < before else { return }
-        let waiting = snapshot.keys.values.count { $0.stored.state == .destroyed && $0.stored.dualControl.contains(.purge) }
-        guard waiting == 0 else {
+        guard setting.endsMaterial, value < before else { return }
+        guard mayEverywhere(.purgeKeys, caller) else {
+            throw Refusal(
+                .denied, "to lower \(setting.name) takes \(Permission.purgeKeys.rawValue) too: what it ends does not come back")
+        }
+        let guarded = snapshot.keys.values.count { $0.stored.dualControl.contains(.purge) }
+        guard guarded == 0 else {
             throw Refusal(
                 .approvalRequired,
-                "\(waiting) deleted keys need a second person to be purged: \(setting.name) cannot be shortened before they are "
-                    + "restored or purged")
+                "\(guarded) keys need a second person to be purged: \(setting.name) cannot be lowered before that is lifted")
         }
     }
 }

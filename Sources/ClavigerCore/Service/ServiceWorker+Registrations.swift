@@ -16,7 +16,6 @@ extension ServiceWorker {
         let reply = try service.ledger.change(AskedChange(message.operation, call)) {
             (snapshot, now) throws(Refusal) -> Decision<RegistrationRecord> in
             let key = try authorisedKey(message.key, for: .registerResources, of: call.caller, in: snapshot)
-            try key.stored.require(.register, at: now, snapshot.settings)
             let (stored, counts) = try service.ledger.read { connection throws(StoreError) in
                 (
                     try connection.registration(key.id, message.resource),
@@ -24,6 +23,7 @@ extension ServiceWorker {
                 )
             }
             let before = stored.flatMap { $0.holds(at: now) ? $0 : nil }
+            try key.stored.require(before == nil ? .register : .renew, at: now, snapshot.settings)
             try before?.requireOwner(call.caller)
             if let expected = message.revision, expected != before?.revision ?? 0 {
                 throw Refusal(

@@ -53,6 +53,7 @@ extension ServiceWorker {
             }
         }
         guard !isForged, let object = inside else { throw Refusal(.decryptionFailed) }
+        if version.use.noteUnwrap(at: service.time.now()) { service.ledger.alarm.setForUses() }
         defer {
             // Should this fail too, the object ends with its session.
             _ = session.use { (live, _) in try? live.destroyObject(object) }

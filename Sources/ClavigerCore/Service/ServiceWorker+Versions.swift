@@ -13,6 +13,7 @@ extension ServiceWorker {
         let message = try call.decode(KeyVersionsRequest.self)
         let (key, page, more) = try page(of: message, call, .listVersions)
         record.note(key: key.id, version: nil)
+        for version in page where version.state == .retired { version.use.noteShown(retired: version.stored.retired ?? 0) }
         return try call.answer.reply(KeyCensusReply(id: key.id, versions: page.map { $0.census(of: key) }, more: more))
     }
 
@@ -36,6 +37,7 @@ extension ServiceWorker {
         return try changeVersion(
             message.version, of: message.key, message.operation, .disableKeys, .retireVersion, call, &record
         ) { (key, version, now, _) throws(Refusal) in
+            if !message.undo { try key.stored.requireRetirementByOnePerson() }
             try message.undo ? version.reinstate(key) : version.retire(key, at: now)
         }
     }
@@ -45,12 +47,22 @@ extension ServiceWorker {
         record.note(field: "operation", "\(message.operation)")
         record.note(field: "version", "\(message.version)")
         return try changeVersion(
-            message.version, of: message.key, message.operation, .deleteKeys, .destroyVersion, call, &record
+            message.version, of: message.key, message.operation, .purgeKeys, .destroyVersion, call, &record
         ) { (key, version, now, settings) throws(Refusal) in
             try key.stored.requireVersionsOfOnePerson()
             try version.destroy(key, at: now, settings)
             try requireUnused(version, of: key, at: now)
+            try requireShown(version, of: key)
         }
+    }
+
+    /// Requires that somebody has looked at what the version was used for since it was retired: from then on nothing was added.
+    private func requireShown(_ version: VersionEntry, of key: KeyEntry) throws(Refusal) {
+        guard !version.use.isShown(retired: version.stored.retired ?? 0) else { return }
+        throw Refusal(
+            .versionState,
+            "nobody has looked at the uses of version \(version.number) since it was retired, or since the daemon started: "
+                + "first 'claviger key census \(key.id)'")
     }
 
     /// Requires that no registered resource was last protected with a version: destroying it would lose that resource's data.

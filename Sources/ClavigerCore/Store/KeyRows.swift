@@ -29,7 +29,8 @@ extension SQLiteRow {
 extension SQLiteConnection {
     private static let keyColumns = """
         id, name, state, created_ms, version, kind, origin, description, ring, created_by, updated_ms, revision, rotated_ms,
-        expires_ms, suspended_ms, deleted_ms, deleted_by, state_before, wiped, rotation_months, rotation_enabled, dual_control
+        expires_ms, suspended_ms, deleted_ms, deleted_by, state_before, wiped, rotation_months, rotation_enabled, dual_control,
+        restorable_until_ms, purgeable_from_ms, purged_from_ms
         """
 
     /// All keys, with tags and aliases.
@@ -86,6 +87,9 @@ extension SQLiteConnection {
         key.rotationMonths = row.number(19)
         key.isRotationEnabled = row.flag(20)
         key.dualControl = DualControl(rawValue: row.number(21))
+        key.restorableUntil = row.moment(22)
+        key.purgeableFrom = row.moment(23)
+        key.purgedFrom = row.moment(24)
         return key
     }
 
@@ -97,7 +101,7 @@ extension SQLiteConnection {
             .moment(key.suspended), .moment(key.deleted), .optional(key.deletedBy),
             key.stateBefore.map { .integer(Int64($0.rawValue)) } ?? .null, .flag(key.isWiped),
             .integer(Int64(key.rotationMonths)), .flag(key.isRotationEnabled), .integer(Int64(key.dualControl.rawValue)),
-            .blob(key.id.bytes),
+            .moment(key.restorableUntil), .moment(key.purgeableFrom), .moment(key.purgedFrom), .blob(key.id.bytes),
         ]
     }
 
@@ -107,8 +111,8 @@ extension SQLiteConnection {
             """
             INSERT INTO key (name, state, created_ms, version, kind, origin, description, ring, created_by, updated_ms, revision,
                 rotated_ms, expires_ms, suspended_ms, deleted_ms, deleted_by, state_before, wiped, rotation_months,
-                rotation_enabled, dual_control, id)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                rotation_enabled, dual_control, restorable_until_ms, purgeable_from_ms, purged_from_ms, id)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """, SQLiteConnection.values(key))
         try insertTags(key)
         for alias in key.aliases { try insert(alias: alias, of: key.id, at: key.created, by: key.createdBy) }
@@ -122,7 +126,8 @@ extension SQLiteConnection {
             """
             UPDATE key SET name = ?, state = ?, created_ms = ?, version = ?, kind = ?, origin = ?, description = ?, ring = ?,
                 created_by = ?, updated_ms = ?, revision = ?, rotated_ms = ?, expires_ms = ?, suspended_ms = ?, deleted_ms = ?,
-                deleted_by = ?, state_before = ?, wiped = ?, rotation_months = ?, rotation_enabled = ?, dual_control = ?
+                deleted_by = ?, state_before = ?, wiped = ?, rotation_months = ?, rotation_enabled = ?, dual_control = ?,
+                restorable_until_ms = ?, purgeable_from_ms = ?, purged_from_ms = ?
             WHERE id = ? AND revision = ?
             """, SQLiteConnection.values(key) + [.unsigned(before.revision)])
         guard changed == 1 else { throw .corrupt("key \(key.id) is not at revision \(before.revision)") }

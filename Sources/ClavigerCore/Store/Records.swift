@@ -86,6 +86,12 @@ package struct StoredKey: Equatable, Sendable {
     package var suspended: UInt64?
     package var deleted: UInt64?
     package var deletedBy: String?
+    /// What its deletion promised by the settings of that time, set while the key is destroyed: until when it can be restored.
+    package var restorableUntil: UInt64?
+    /// From when on it can be purged.
+    package var purgeableFrom: UInt64?
+    /// When the daemon purges it.
+    package var purgedFrom: UInt64?
     /// The state that a restore gives back; set while the key is destroyed.
     package var stateBefore: KeyState?
     /// Whether its material is gone: the restore window is over.

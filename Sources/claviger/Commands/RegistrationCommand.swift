@@ -8,7 +8,7 @@ struct RegistrationCommand: ParsableCommand {
         abstract: "Says which resources a key protects, so that it is not deleted under them.",
         discussion: """
             A key that resources are registered with is deleted with --force only; one with a registration that retains it, not at \
-            all. A registration with a lease ends by itself unless it is set again in time.
+            all. A registration with a lease ends by itself unless it is set again in time, which is possible until the key is deleted.
 
             Examples:
               claviger registration set payroll db/wages --description 'The wages database'

@@ -156,6 +156,56 @@ private func change(_ key: KeyID) -> KeyChangeRequest {
         }
     }
 
+    /// Two persons who may do it are two persons on the day on which it is done.
+    @Test func whoMayNotDoItAnyMoreIsNoSecondPerson() async {
+        await #expect(processExitsWith: .success) {
+            try told {
+                let instance = try TestInstance()
+                let key = try instance.makeKey("key") { $0.dualControl = .delete }.id
+                let grant = AccessGrantRequest(
+                    subject: "user:81001", operation: TestInstance.operation(), role: "Manager", scope: "instance")
+                try instance.ask(.accessGrant, grant) { _ in }
+                let manager = Caller(pid: 3, uid: 81_001, gid: 81_001, groups: [], unit: nil, pidfdVerified: true)
+                let asked: ApprovalRecord = try instance.reply(.approvalRequest, request(.delete, key), as: manager)
+                let revocation = AccessRevokeRequest(id: grant.operation, operation: TestInstance.operation())
+                try instance.ask(.accessRevoke, revocation) { _ in }
+                let approval = decide(asked.id)
+                #expect(instance.refusal(.approvalApprove, approval) == .approvalRequired)
+                #expect(instance.refusal(.approvalApprove, approval) == .approvalRequired, "a retry is told the same")
+                #expect(try instance.show(key).state == .active && instance.show(key).pendingApproval == nil)
+                let all: ApprovalListReply = try instance.reply(.approvalList, ApprovalListRequest(all: true))
+                #expect(all.approvals.map(\.state) == [.cancelled])
+                #expect(instance.refusal(.approvalApprove, decide(asked.id)) == .notFound)
+            }
+        }
+    }
+
+    /// Whoever has no part in a request learns nothing by its id, whatever has become of it.
+    @Test func aRequestOfOthersIsOneThatDoesNotExist() async {
+        await #expect(processExitsWith: .success) {
+            try told {
+                let instance = try TestInstance()
+                let key = try instance.makeKey("key") { $0.dualControl = [.delete, .disable] }.id
+                let _: RingRecord = try instance.reply(
+                    .ringCreate, RingCreateRequest(id: "elsewhere", operation: TestInstance.operation()))
+                // He may approve, but elsewhere.
+                let stranger = try PromiseTests.person(81_001, "Manager", "ring:elsewhere", in: instance)
+                let open: ApprovalRecord = try instance.reply(.approvalRequest, request(.delete, key))
+                let cancelled: ApprovalRecord = try instance.reply(.approvalRequest, request(.disable, key))
+                let _: ApprovalRecord = try instance.reply(.approvalCancel, decide(cancelled.id))
+                for opcode in [Opcode.approvalApprove, .approvalCancel] {
+                    let refusals = [open.id, cancelled.id, RandomSource.identifier()].map { id in
+                        let refused = #expect(throws: Refusal.self) {
+                            try instance.ask(opcode, decide(id), as: stranger) { _ in }
+                        }
+                        return refused.map { "\($0.code) \($0.message)".replacing("\(id)", with: "ID") }
+                    }
+                    #expect(Set(refusals).count == 1 && refusals[0]?.contains("notFound") == true, "\(refusals)")
+                }
+            }
+        }
+    }
+
     @Test func registeredResourcesCountUnlessForceWasAskedFor() async {
         await #expect(processExitsWith: .success) {
             try told {

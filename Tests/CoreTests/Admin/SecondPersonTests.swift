@@ -62,6 +62,32 @@ private func request(_ action: ControlledAction, _ key: KeyID) -> ApprovalReques
         }
     }
 
+    /// What a second person has to see disabled, one person stops neither by its versions nor by its date.
+    @Test func disablingByAnotherNameNeedsASecondPersonToo() async {
+        await #expect(processExitsWith: .success) {
+            try told {
+                let instance = try TestInstance()
+                let key = try instance.makeKey("guarded") { $0.dualControl = .disable }.id
+                let envelope = try instance.wrap([1], key)
+                try instance.rotate(key)
+                #expect(try code { try instance.retire(key, 1) } == .approvalRequired)
+                #expect(try instance.unwrap(envelope).plaintext == [1])
+                let window = InstanceSetting.approvalWindow.entry.standard * 1_000
+                let end = instance.clock.now + window
+                for date in [instance.clock.now + 1, end - 1] {
+                    #expect(try code { try instance.update(key) { $0.expires = date } } == .approvalRequired)
+                }
+                // In time to be noticed and taken back; and a date that is near already may be put off.
+                #expect(try instance.update(key) { $0.expires = end }.expires == end)
+                instance.clock.advance(window - 10)
+                #expect(try code { try instance.update(key) { $0.expires = end - 1 } } == .approvalRequired)
+                #expect(try instance.update(key) { $0.expires = end + 1 }.state == .active)
+                #expect(try instance.update(key) { $0.name = "renamed" }.name == "renamed")
+                #expect(try instance.update(key) { $0.expires = 0 }.expires == nil)
+            }
+        }
+    }
+
     @Test func aVersionThatResourcesNeedStays() async {
         await #expect(processExitsWith: .success) {
             try told {
@@ -90,6 +116,7 @@ private func request(_ action: ControlledAction, _ key: KeyID) -> ApprovalReques
                 try renew("kept")
                 #expect(instance.refusal(.versionDestroy, destroy()) == .resourcesProtected)
                 try renew("loose")
+                _ = try instance.census(key)
                 let done: VersionRecord = try instance.reply(.versionDestroy, destroy())
                 #expect(done.state == .destroyed)
             }

@@ -172,6 +172,7 @@ import Testing
                 try instance.rotate(key)
                 try instance.retire(key, 1)
                 instance.clock.advance(4 * 3_600_000)
+                _ = try instance.census(key)
                 try instance.destroy(key, 1)
                 while !token.carryOutOrders() { sched_yield() }
                 let other = try instance.wrap([4], key)

@@ -72,6 +72,7 @@ extension TestInstance {
         ) { try VersionRecord.decode($0) }
     }
 
+    /// Destroys a version, of which nothing is asked that `census` has not shown before.
     @discardableResult
     func destroy(_ key: KeyID, _ version: UInt32) throws -> VersionRecord {
         try ask(

@@ -48,6 +48,7 @@ import Testing
             #expect(try instance.read(key, version: 1).bytes == Array("first".utf8))
             try instance.retire(key, 1)
             instance.clock.advance(4 * 3_600_000)
+            _ = try instance.census(key)
             try instance.destroy(key, 1)
             #expect(try code { try instance.read(key, version: 1) } == .versionState)
             let gone = try instance.service.ledger.read { connection throws(StoreError) in try connection.sealed(key, 1) }

@@ -27,6 +27,7 @@ import Testing
         (.setAlias, ["yes", "yes", "yes", "key-deleted"], ["yes", "yes", "yes", "key-deleted"]),
         (.setPolicies, ["yes", "yes", "yes", "key-deleted"], ["yes", "yes", "yes", "key-deleted"]),
         (.register, ["yes", "key-state", "key-state", "key-deleted"], all("root-key-required")),
+        (.renew, ["yes", "yes", "yes", "key-deleted"], all("root-key-required")),
         (.release, ["yes", "yes", "yes", "key-deleted"], ["yes", "yes", "yes", "key-deleted"]),
         (
             .disable, ["suspended", "key-state", "key-state", "key-deleted"],
@@ -45,6 +46,17 @@ import Testing
         (.retireVersion, ["yes", "yes", "yes", "key-deleted"], ["yes", "yes", "yes", "key-deleted"]),
         (.destroyVersion, ["yes", "yes", "yes", "key-deleted"], ["yes", "yes", "yes", "key-deleted"]),
     ]
+
+    /// What comes of an action on a key that was purged: it is as one that never was, whatever it was before.
+    static func ofPurged(_ action: KeyAction) -> String {
+        switch action {
+        case .rotateByPolicy, .expire, .wipe, .purgeByTime: "-"
+        case .show, .listVersions, .listRegistrations, .showPolicies, .read, .wrap, .unwrap, .rewrap, .rotate, .update, .move,
+            .setAlias, .setPolicies, .register, .renew, .release, .disable, .enable, .delete, .restore, .purge, .retireVersion,
+            .destroyVersion:
+            "denied"
+        }
+    }
 
     static func all(_ word: String) -> [String] { Array(repeating: word, count: 4) }
 
@@ -75,7 +87,7 @@ import Testing
         (Opcode.wrap, KeyAction.wrap), (.unwrap, .unwrap), (.rewrap, .rewrap), (.keyRotate, .rotate), (.keyRead, .read),
         (.keyUpdate, .update), (.keyDisable, .disable), (.keyEnable, .enable), (.keyDelete, .delete), (.keyRestore, .restore),
         (.keyPurge, .purge), (.keyMove, .move), (.versionRetire, .retireVersion), (.versionDestroy, .destroyVersion),
-        (.aliasCreate, .setAlias), (.aliasDelete, .setAlias), (.registrationSet, .register), (.registrationRelease, .release),
+        (.aliasCreate, .setAlias), (.aliasDelete, .setAlias), (.registrationSet, .renew), (.registrationRelease, .release),
         (.policySet, .setPolicies),
     ])
     func opcodesSayTheSame(opcode: Opcode, action: KeyAction) throws {
@@ -119,6 +131,11 @@ import Testing
                 if action == .wipe { #expect(try instance.show(key).isWiped == (expected == "yes"), comment) }
                 if action == .rotateByPolicy { #expect(try instance.show(key).version == (expected == "yes" ? 3 : 2), comment) }
             }
+            let gone = try subjects.key(in: .destroyed, for: action)
+            try instance.purge(gone)
+            let comment = Comment("\(kind.name) key, purged, \(action.rawValue)")
+            #expect(try subjects.attempt(action, gone) == RefusalCode.named(ofPurged(action)), comment)
+            #expect(try code { try instance.show(gone) } == .denied, comment)
         }
     }
 }
@@ -208,6 +225,10 @@ private struct Subjects {
             case .register:
                 let message = RegistrationSetRequest(key: reference, operation: operation, resource: "db")
                 try instance.ask(.registrationSet, message) { _ in }
+            case .renew:
+                try register(key)
+                let message = RegistrationSetRequest(key: reference, operation: operation, resource: "db")
+                try instance.ask(.registrationSet, message) { _ in }
             case .release: try release(key)
             case .disable: try instance.change(.keyDisable, key)
             case .enable: try instance.change(.keyEnable, key)
@@ -215,7 +236,9 @@ private struct Subjects {
             case .restore: try instance.change(.keyRestore, key)
             case .purge: try instance.purge(key)
             case .retireVersion: try instance.retire(key, 1, undo: true)
-            case .destroyVersion: try instance.destroy(key, 1)
+            case .destroyVersion:
+                _ = try instance.census(key)
+                try instance.destroy(key, 1)
             }
         }
     }
@@ -226,13 +249,18 @@ private struct Subjects {
         return Envelope.header(suite: .aesGCM, keyID: key, version: 2) + [12] + [UInt8](repeating: 1, count: 12 + 32 + 1 + 16)
     }
 
-    /// Puts a registration there, however the key has come to it, and releases it.
-    private func release(_ key: KeyID) throws {
+    /// Puts a registration there, however the key has come to it.
+    private func register(_ key: KeyID) throws {
+        guard try instance.stored()[key] != nil else { return }
         try instance.token.store.transaction { connection throws(StoreError) in
             try connection.write(
                 StoredRegistration(
                     key: key, resource: "db", version: 2, created: 1, createdBy: "", owner: 0, updated: 1))
         }
+    }
+
+    private func release(_ key: KeyID) throws {
+        try register(key)
         let message = RegistrationReleaseRequest(key: .id(key), operation: TestInstance.operation(), resource: "db")
         try instance.ask(.registrationRelease, message) { _ in }
     }

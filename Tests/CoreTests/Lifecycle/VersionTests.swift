@@ -32,6 +32,7 @@ import Testing
             #expect(try code { try instance.destroy(key, 1) } == .tooEarly)
             instance.clock.advance(1)
             let files = try instance.objectFiles().count
+            #expect(try instance.census(key).map(\.state) == [.inUse, .retired])
             let destroyed = try instance.destroy(key, 1)
             #expect(destroyed.state == .destroyed && !destroyed.isUsable)
             #expect(try code { try instance.unwrap(old) } == .versionState)
@@ -90,6 +91,22 @@ import Testing
             instance.clock.advance(4 * 3_600_000)
             try instance.purge(key)
             #expect(try instance.token.store.uses().isEmpty)
+        }
+    }
+
+    /// The suite whose DEKs stay inside the token opens envelopes there, which counts too.
+    @Test func theCensusCountsRewrapsInsideTheToken() async {
+        await #expect(processExitsWith: .success) {
+            try told {
+                let instance = try TestInstance()
+                let key = try instance.create { $0.suite = .aesKeyWrapWithHMAC }.id
+                let old = try instance.wrap([UInt8](repeating: 1, count: 32), key)
+                try instance.rotate(key)
+                _ = try instance.rewrap(old)
+                let census = try instance.census(key)
+                #expect(census.map(\.wraps) == [1, 1] && census.map(\.unwraps) == [0, 1])
+                #expect(census[1].lastUnwrap == instance.clock.now)
+            }
         }
     }
 

@@ -10,7 +10,7 @@ extension LifecycleModel {
         guard next["restore-window"] ?? 0 <= next["auto-purge"] ?? 0 else { throw ModelRefusal(.invalidValue) }
         guard !policies.secondPerson.contains(.policy) else { throw ModelRefusal(.approvalRequired) }
         if ["purge-delay", "restore-window", "auto-purge"].contains(message.name), message.value < settings[message.name] ?? 0,
-            keys.values.contains(where: { $0.state == .destroyed && $0.dual.contains(.purge) })
+            keys.values.contains(where: { $0.dual.contains(.purge) })
         {
             throw ModelRefusal(.approvalRequired)
         }

@@ -45,6 +45,11 @@ extension LifecycleModel {
         if let description = message.description { key.description = description }
         if let expires = message.expires {
             guard expires == 0 || expires > now else { throw ModelRefusal(.invalidValue) }
+            if key.dual.contains(.disable), key.state(at: now) == .active, expires > 0, expires < key.expires ?? .max,
+                expires < now + milliseconds("approval-window")
+            {
+                throw ModelRefusal(.approvalRequired)
+            }
             if key.state(at: now) == .deactivated { key.state = .active }
             key.expires = expires == 0 ? nil : expires
         }
@@ -101,6 +106,9 @@ extension LifecycleModel {
         key.state = .destroyed
         key.deleted = now
         key.deletedBy = person.label
+        key.restorableUntil = now + milliseconds("restore-window")
+        key.purgeableFrom = now + milliseconds("purge-delay")
+        key.purgedFrom = now + milliseconds("auto-purge")
         key.touch(now)
         keys[key.id] = key
         return KeyDeleteReply(
@@ -118,9 +126,8 @@ extension LifecycleModel {
 
     private func requireRestorable(_ key: ModelKey, _ now: UInt64) throws(ModelRefusal) {
         guard key.state == .destroyed, let deleted = key.deleted else { throw ModelRefusal(.keyState) }
-        guard !key.isExpired(at: now) else { throw ModelRefusal(.keyExpired) }
         guard now >= deleted + milliseconds("restore-delay") else { throw ModelRefusal(.tooEarly) }
-        guard now <= deleted + milliseconds("restore-window") else { throw ModelRefusal(.restoreExpired) }
+        guard now <= key.restorableUntil else { throw ModelRefusal(.restoreExpired) }
     }
 
     mutating func restoring(_ before: ModelKey, _ now: UInt64) throws(ModelRefusal) -> KeyRecord {
@@ -131,7 +138,7 @@ extension LifecycleModel {
             approvals[index].state = .cancelled
             approvals[index].decided = now
         }
-        key.state = key.stateBefore ?? .suspended
+        key.state = key.stateBefore == .active && key.isExpired(at: now) ? .deactivated : key.stateBefore ?? .suspended
         key.stateBefore = nil
         key.deleted = nil
         key.deletedBy = nil
@@ -148,8 +155,8 @@ extension LifecycleModel {
     }
 
     func requirePurgeable(_ key: ModelKey, _ now: UInt64) throws(ModelRefusal) {
-        guard key.state == .destroyed, let deleted = key.deleted else { throw ModelRefusal(.keyState) }
-        guard now >= deleted + milliseconds("purge-delay") else { throw ModelRefusal(.tooEarly) }
+        guard key.state == .destroyed else { throw ModelRefusal(.keyState) }
+        guard now >= key.purgeableFrom else { throw ModelRefusal(.tooEarly) }
     }
 
     public mutating func rotate(_ message: KeyRotateRequest, at now: UInt64) throws(ModelRefusal) -> KeyRecord {
@@ -167,7 +174,9 @@ extension LifecycleModel {
     // MARK: versions
 
     public mutating func retire(_ message: VersionRetireRequest, at now: UInt64) throws(ModelRefusal) -> VersionRecord {
-        try changeVersion(message.version, of: message.key, now) { (version, isNewest) throws(ModelRefusal) in
+        let isGuarded = try resolve(message.key).dual.contains(.disable)
+        return try changeVersion(message.version, of: message.key, now) { (version, isNewest) throws(ModelRefusal) in
+            guard message.undo || !isGuarded else { throw ModelRefusal(.approvalRequired) }
             if message.undo {
                 guard version.state == .retired else { throw ModelRefusal(.versionState) }
                 (version.state, version.retired) = (.inUse, nil)

@@ -61,8 +61,12 @@ extension LifecycleModel {
         _ message: RegistrationSetRequest, by person: ModelPerson, at now: UInt64
     ) throws(ModelRefusal) -> RegistrationRecord {
         var key = try resolve(message.key)
-        try require(.active, of: key, at: now)
         let before = key.holding(at: now).first { $0.resource == message.resource }
+        if before == nil {
+            try require(.active, of: key, at: now)
+        } else {
+            try require(.active, .suspended, .deactivated, of: key, at: now)
+        }
         if let before, person.uid != 0, person.uid != before.ownerUID { throw ModelRefusal(.denied) }
         if let revision = message.revision, revision != before?.revision ?? 0 { throw ModelRefusal(.revisionConflict) }
         var record =

@@ -78,13 +78,12 @@ public struct LifecycleModel: Sendable {
         if key.state == .destroyed, let deleted = key.deleted {
             record.deleted = deleted
             record.deletedBy = key.deletedBy
-            record.restorableUntil = deleted + milliseconds("restore-window")
-            record.purgeFrom = deleted + milliseconds("purge-delay")
-            record.purgeScheduled = deleted + milliseconds("auto-purge")
+            record.restorableUntil = key.restorableUntil
+            record.purgeFrom = key.purgeableFrom
+            record.purgeScheduled = key.purgedFrom
             record.isRestoreAllowed =
-                !key.isWiped && !key.isExpired(at: now) && now >= deleted + milliseconds("restore-delay")
-                && now <= deleted + milliseconds("restore-window")
-            record.isPurgeAllowed = now >= deleted + milliseconds("purge-delay")
+                !key.isWiped && now >= deleted + milliseconds("restore-delay") && now <= key.restorableUntil
+            record.isPurgeAllowed = now >= key.purgeableFrom
         }
         return record
     }
@@ -102,12 +101,12 @@ public struct LifecycleModel: Sendable {
                 key.state = .deactivated
                 key.touch(now)
             }
-            if let deleted = key.deleted {
-                if !key.isWiped, now > deleted + milliseconds("restore-window") {
+            if key.state == .destroyed {
+                if !key.isWiped, now > key.restorableUntil {
                     key.isWiped = true
                     key.touch(now)
                 }
-                if now >= deleted + milliseconds("auto-purge") {
+                if now >= key.purgedFrom {
                     remove(key.id, now)
                     continue
                 }

@@ -70,7 +70,9 @@ extension LifecycleRun {
         }
         if let rotated = key.rotated { moments.append(rotated + model.milliseconds("rotation-interval-minimum")) }
         if let deleted = key.deleted {
-            moments += ["restore-delay", "restore-window", "purge-delay", "auto-purge"].map { deleted + model.milliseconds($0) }
+            moments += [
+                deleted + model.milliseconds("restore-delay"), key.restorableUntil, key.purgeableFrom, key.purgedFrom,
+            ]
         }
         moments += key.versions.compactMap { $0.retired.map { $0 + model.milliseconds("purge-delay") } }
         moments += key.registrations.values.compactMap { $0.record.leaseEnds }
@@ -191,6 +193,8 @@ extension LifecycleRun {
             let message = VersionDestroyRequest(
                 key: found.map { .id($0.id) } ?? reference { $0.versions.count > 1 && $0.state != .destroyed },
                 operation: operation, version: found.flatMap(ended).map { UInt32($0 + 1) } ?? version)
+            // Nobody destroys what nobody has looked at.
+            _ = try target.ask(.keyCensus, KeyVersionsRequest(key: message.key), source: [], as: person)
             try change(.versionDestroy, message, by: person, mask) { (_: VersionRecord?) throws(ModelRefusal) in
                 try model.destroy(message, at: now)
             }

@@ -32,6 +32,10 @@ public struct ModelKey: Equatable, Sendable {
     public var suspended: UInt64?
     public var deleted: UInt64?
     public var deletedBy: String?
+    /// Until when it can be restored, from when on purged, and when the daemon purges it: as its deletion said.
+    public var restorableUntil: UInt64 = 0
+    public var purgeableFrom: UInt64 = 0
+    public var purgedFrom: UInt64 = 0
     public var stateBefore: KeyState?
     public var isWiped = false
     public var months: UInt32 = 0

@@ -7,8 +7,8 @@ extension KeyCommand {
         static let configuration = CommandConfiguration(
             abstract: "Deletes a key, or says what that would do.",
             discussion: """
-                A deleted key does nothing any more, and every envelope of it is shut. It can be restored for 30 days; then its material is \
-                destroyed, and what it wrapped is lost.
+                A deleted key does nothing any more, and every envelope of it is shut. It can be restored for as long as the setting \
+                restore-window says on the day of its deletion; then its material is destroyed, and what it wrapped is lost.
 
                 A key that resources are registered with is deleted with --force only; one with a registration that retains it, not \
                 at all. Whether this is asked for depends on its policy too: 'claviger approval request delete KEY'.
@@ -112,8 +112,8 @@ extension KeyCommand {
         static let configuration = CommandConfiguration(
             abstract: "Removes a deleted key for good.",
             discussion: """
-                Material and metadata are destroyed; nobody can bring them back, and what the key wrapped is lost. Possible from \
-                four hours after its deletion on; 90 days after it, it happens by itself.
+                Material and metadata are destroyed; nobody can bring them back, and what the key wrapped is lost. The settings \
+                purge-delay and auto-purge say, when a key is deleted, from when on that is possible and when it happens by itself.
 
                 Examples:
                   claviger key purge payroll

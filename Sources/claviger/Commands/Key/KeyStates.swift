@@ -61,7 +61,8 @@ extension KeyCommand {
         static let configuration = CommandConfiguration(
             abstract: "Gives a deleted key back the state that it had.",
             discussion: """
-                Possible for 30 days after its deletion, unless it has expired meanwhile.
+                Possible until the date that 'claviger key show' says, which the setting restore-window gave it when it was deleted. A \
+                key whose expiration date has passed meanwhile comes back deactivated.
 
                 Examples:
                   claviger key restore payroll

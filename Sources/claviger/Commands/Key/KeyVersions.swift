@@ -109,7 +109,8 @@ extension KeyCommand {
         static let configuration = CommandConfiguration(
             abstract: "Retires a version of a key, and destroys it.",
             discussion: """
-                A retired version opens nothing; that can be taken back. Four hours later its material can be destroyed, which cannot.
+                A retired version opens nothing; that can be taken back. After as long as the setting purge-delay says its material can \
+                be destroyed, which cannot: by whoever may purge keys, once a census was taken since it was retired.
 
                 Examples:
                   claviger key census payroll
@@ -165,7 +166,8 @@ extension KeyCommand {
             static let configuration = CommandConfiguration(
                 abstract: "Destroys the material of a retired version for good.",
                 discussion: """
-                    Whatever envelopes it made and nobody made anew are lost.
+                    Whatever envelopes it made and nobody made anew are lost. It takes the permission purge-keys, and somebody must have \
+                    looked at its uses since it was retired: 'claviger key census KEY', or the question here.
 
                     Examples:
                       claviger key version destroy payroll 1
