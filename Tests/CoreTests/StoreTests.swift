@@ -79,6 +79,27 @@ import Testing
         #expect(try store.intent(intent.operation) == done)
     }
 
+    /// A key that was deleted before deletions had dates of their own gets those that the settings gave it.
+    @Test func deletionsOfAnOlderSchemaGetTheirDates() throws {
+        let directory = try TemporaryDirectory()
+        let known = try #require(Migrations.steps.firstIndex(of: Migrations.deletions))
+        let key = { (id: String, deleted: String) in
+            "INSERT INTO key (id, name, state, created_ms, version, deleted_ms) VALUES (\(id), 'k', 5, 1, 1, \(deleted));"
+        }
+        try makeDatabase(
+            directory,
+            Migrations.steps[..<known].joined()
+                + "PRAGMA application_id = \(Migrations.applicationID); PRAGMA user_version = \(known);"
+                + "INSERT INTO setting VALUES ('auto-purge', 8000000, 1, '');"
+                + key("x'00000000000000000000000000000001'", "5000") + key("x'00000000000000000000000000000002'", "NULL"))
+        let store = try Store(directory: directory.path, create: false)
+        let deleted = try #require(try store.key(KeyID(high: 0, low: 1)))
+        #expect(deleted.restorableUntil == 5_000 + 2_592_000_000 && deleted.purgeableFrom == 5_000 + 14_400_000)
+        #expect(deleted.purgedFrom == 5_000 + 8_000_000_000)
+        let other = try #require(try store.key(KeyID(high: 0, low: 2)))
+        #expect(other.restorableUntil == nil && other.purgeableFrom == nil && other.purgedFrom == nil)
+    }
+
     @Test func aNewerSchemaIsRefusedAndLeftAlone() throws {
         let directory = try TemporaryDirectory()
         _ = try Store(directory: directory.path, create: true)
