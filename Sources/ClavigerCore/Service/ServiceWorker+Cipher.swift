@@ -217,8 +217,10 @@ extension ServiceWorker {
     }
 
     /// Has `body` write an envelope of `count` bytes of plaintext with the key's newest version, and counts it.
+    ///
+    /// - Parameter blaming: which version an error is about, and what it was used for; nil is the newest one, for sealing.
     func makeEnvelope(
-        of count: Int, _ key: KeyEntry, _ session: TokenSession,
+        of count: Int, _ key: KeyEntry, _ session: TokenSession, blaming: (() -> (VersionEntry, CipherUse))? = nil,
         _ body: (SuiteHandles, inout Session, inout CipherScratch, UnsafeMutableRawBufferPointer) throws(CryptokiError) -> Int
     ) throws(Refusal) -> [UInt8] {
         let version = key.current
@@ -236,7 +238,8 @@ extension ServiceWorker {
         }
         let length = Envelope.length(version.suite, plaintext: count)
         var envelope = [UInt8](repeating: 0, count: length)
-        try service.token.retrying(key, version, session, whileOpening: false) { (live, scratch) throws(CryptokiError) in
+        let blamed = blaming ?? { (version, .sealing) }
+        try service.token.retrying(key, session, blaming: blamed) { (live, scratch) throws(CryptokiError) in
             var failure: CryptokiError?
             var written = 0
             envelope.withUnsafeMutableBytes { output in
@@ -289,7 +292,8 @@ extension ServiceWorker {
         let header = Envelope.header(suite: version.suite, keyID: target.key.id, version: version.number)
         var refused: Refusal?
         var count = 0
-        try service.token.retrying(target.key, version, session, whileOpening: version.suite.tokenJudgesEnvelopes) {
+        let use: CipherUse = version.suite.tokenJudgesEnvelopes ? .opening : .openingBehindMAC
+        try service.token.retrying(target.key, version, session, use) {
             (live, scratch) throws(CryptokiError) in
             do throws(OpenFailure) {
                 count = try SuiteCipher.open(

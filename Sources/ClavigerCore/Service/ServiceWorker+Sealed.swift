@@ -39,10 +39,9 @@ extension ServiceWorker {
         let opening = Envelope.header(suite: version.suite, keyID: key.id, version: version.number)
         let sealing = Envelope.header(suite: key.current.suite, keyID: key.id, version: key.current.number)
         var isForged = false
-        var inside: ObjectHandle?
-        try service.token.retrying(key, version, session, whileOpening: false) { (live, scratch) throws(CryptokiError) in
+        try service.token.retrying(key, version, session, .openingBehindMAC) { (live, scratch) throws(CryptokiError) in
             do throws(OpenFailure) {
-                inside = try SuiteCipher.openInside(
+                try SuiteCipher.verifyInside(
                     target.envelope, of: bytes, label: .wrap, header: opening, context: context.span.bytes, handles: handles,
                     session: &live, scratch: &scratch)
             } catch {
@@ -52,17 +51,18 @@ extension ServiceWorker {
                 }
             }
         }
-        guard !isForged, let object = inside else { throw Refusal(.decryptionFailed) }
+        guard !isForged else { throw Refusal(.decryptionFailed) }
         if version.use.noteUnwrap(at: service.time.now()) { service.ledger.alarm.setForUses() }
-        defer {
-            // Should this fail too, the object ends with its session.
-            _ = session.use { (live, _) in try? live.destroyObject(object) }
-        }
-        return try makeEnvelope(of: target.envelope.plaintextBound, key, session) {
-            (handles, live, _, output) throws(CryptokiError) in
-            try SuiteCipher.sealInside(
-                object, count: target.envelope.plaintextBound, label: .wrap, header: sealing, context: context.span.bytes,
-                handles: handles, session: &live, into: output)
+        // A retry begins at the unwrapping again: what a session held is gone with it.
+        var isOpened = false
+        return try makeEnvelope(
+            of: target.envelope.plaintextBound, key, session,
+            blaming: { isOpened ? (key.current, .sealing) : (version, .openingBehindMAC) }
+        ) { (fresh, live, _, output) throws(CryptokiError) in
+            isOpened = false
+            return try SuiteCipher.rewrapInside(
+                target.envelope, of: bytes, opening: handles, whenOpened: { isOpened = true }, label: .wrap, header: sealing,
+                context: context.span.bytes, handles: fresh, session: &live, into: output)
         }
     }
 }

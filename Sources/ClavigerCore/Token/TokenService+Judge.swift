@@ -28,12 +28,32 @@ struct ProbeHistory {
     var generation: UInt64 = 0
 }
 
+/// What a key version is used for, as far as an error of the token means different things.
+enum CipherUse: Sendable {
+    /// An envelope is made.
+    case sealing
+    /// An envelope is opened, and the token says whether it is one: the caller's bytes may be to blame.
+    case opening
+    /// An envelope is opened whose MAC fits, so that we have made it.
+    case openingBehindMAC
+}
+
 // Bad ciphertext, bad key or bad device? The same CKR can mean each of them, so the token is asked something whose answer is known.
 extension TokenService {
     /// Runs one use of a key version, once more on a new session when the old one turns out to be dead, and turns what fails then
     /// into the refusal that the caller gets. Call it inside `enter`.
     func retrying(
-        _ key: KeyEntry, _ version: VersionEntry, _ worker: TokenSession, whileOpening: Bool,
+        _ key: KeyEntry, _ version: VersionEntry, _ worker: TokenSession, _ use: CipherUse,
+        _ body: (inout Session, inout CipherScratch) throws(CryptokiError) -> Void
+    ) throws(Refusal) {
+        try retrying(key, worker, blaming: { (version, use) }, body)
+    }
+
+    /// As the other, for a use of more than one version.
+    ///
+    /// - Parameter blaming: asked after a failure: the version that it is about, and what that was used for.
+    func retrying(
+        _ key: KeyEntry, _ worker: TokenSession, blaming: () -> (VersionEntry, CipherUse),
         _ body: (inout Session, inout CipherScratch) throws(CryptokiError) -> Void
     ) throws(Refusal) {
         // Once the token is known to be lost, the rest of a batch must not wait for it item by item.
@@ -56,15 +76,22 @@ extension TokenService {
                 failure = error
             }
         }
-        let refusal = judge(
-            failure, key: key, version: version, failedAt: Clock.monotonic(), whileOpening: whileOpening, worker: worker)
-        // An error of the device that has passed says nothing of the envelope.
-        guard refusal.code == .decryptionFailed, failure.meansDevice else { throw refusal }
+        let (version, use) = blaming()
+        let refusal = judge(failure, key: key, version: version, failedAt: Clock.monotonic(), use: use, worker: worker)
+        // An error of the device that has passed says nothing of the envelope, and behind a MAC that fits every error may have passed.
+        guard refusal.code == .decryptionFailed, failure.meansDevice || use == .openingBehindMAC else { throw refusal }
         do throws(CryptokiError) {
             guard try worker.use(body) != nil else { throw failure }
         } catch {
-            if !error.meansDevice { throw refusal }
-            throw Refusal(.tokenUnavailable, retryAfter: 1_000)
+            if error.meansDevice { throw Refusal(.tokenUnavailable, retryAfter: 1_000) }
+            guard use == .openingBehindMAC else { throw refusal }
+            // Whatever it failed at now, only an opening that failed on a key that works is final.
+            let (version, use) = blaming()
+            if use == .openingBehindMAC {
+                report("an envelope whose MAC fits does not open, nor did it when tried again", error, key)
+                throw refusal
+            }
+            throw judge(error, key: key, version: version, failedAt: Clock.monotonic(), use: use, worker: worker)
         }
     }
 
@@ -72,21 +99,19 @@ extension TokenService {
     ///
     /// - Parameters:
     ///   - failedAt: when the failure was seen; a probe begun later settles it.
-    ///   - whileOpening: whether an envelope was being opened, so that the caller's bytes may be to blame.
+    ///   - use: what the version was used for.
     func judge(
-        _ error: CryptokiError, key: KeyEntry, version: VersionEntry, failedAt: UInt64, whileOpening: Bool,
-        worker: TokenSession
+        _ error: CryptokiError, key: KeyEntry, version: VersionEntry, failedAt: UInt64, use: CipherUse, worker: TokenSession
     ) -> Refusal {
-        if whileOpening && error.meansBadCiphertext { return Refusal(.decryptionFailed) }
+        if use == .opening && error.meansBadCiphertext { return Refusal(.decryptionFailed) }
         switch probe(key: key, version: version, failedAt: failedAt, worker: worker) {
         case .keyWorks:
-            if whileOpening { return Refusal(.decryptionFailed) }
-            if let suppressed = refusalLines.withLock({ $0.take(now: Clock.monotonic()) }) {
-                log.error(
-                    "the token refused to work with a key that works",
-                    metadata: ["key": "\(key.id)", "error": "\(error)", "left-out": "\(suppressed)"])
+            switch use {
+            case .opening, .openingBehindMAC: return Refusal(.decryptionFailed)
+            case .sealing:
+                report("the token refused to work with a key that works", error, key)
+                return Refusal(.tokenUnavailable, retryAfter: 1_000)
             }
-            return Refusal(.tokenUnavailable, retryAfter: 1_000)
         case .keyFaulty:
             let name = ObjectName(key: key.id, version: version.number, role: .cipher)
             if probes.withLock({ $0.reported.insert(name).inserted }) {
@@ -100,6 +125,11 @@ extension TokenService {
             declareLost(error.description)
             return Refusal(.tokenUnavailable, retryAfter: 1_000)
         }
+    }
+
+    private func report(_ what: Logger.Message, _ error: CryptokiError, _ key: KeyEntry) {
+        guard let suppressed = refusalLines.withLock({ $0.take(now: Clock.monotonic()) }) else { return }
+        log.error(what, metadata: ["key": "\(key.id)", "error": "\(error)", "left-out": "\(suppressed)"])
     }
 
     private func probe(key: KeyEntry, version: VersionEntry, failedAt: UInt64, worker: TokenSession) -> ProbeHistory.Finding {

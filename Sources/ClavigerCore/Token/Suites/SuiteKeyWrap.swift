@@ -76,7 +76,7 @@ enum SuiteKeyWrap {
         }
     }
 
-    /// Wraps a session object of `count` bytes and completes the envelope.
+    /// Wraps a session object of `count` bytes, has the token open what came of it, and completes the envelope.
     static func wrap(
         _ object: ObjectHandle, of count: Int, aad: [UInt8], cipher: ObjectHandle, authentication: ObjectHandle,
         session: inout Session, into output: UnsafeMutableRawBufferPointer
@@ -85,6 +85,10 @@ enum SuiteKeyWrap {
         let wrapped = UnsafeMutableRawBufferPointer(rebasing: output[offset..<offset + count + overhead])
         let length = try session.wrapKey(.aesKeyWrap, wrappingKey: cipher, key: object, into: wrapped)
         guard length == wrapped.count else { throw .malformedReply(.wrapKey) }
+        // Nobody has seen the DEK, so nobody else would find out in time that it is lost: RFC 3394's check value, judged in the token.
+        let back = try session.unwrapKey(
+            .aesKeyWrap, unwrappingKey: cipher, wrapped: UnsafeRawBufferPointer(wrapped).bytes, template(isSensitive: true))
+        try session.destroyObject(back)
         return try EnvelopeMAC.append(
             to: output, ivLength: 0, ciphertextLength: length, aad: aad, key: authentication, session: &session)
     }
