@@ -5,9 +5,12 @@ import SecureMemory
 extension TokenAccess {
     /// Opens a session and logs the user in, with the marker and the copies that every login has.
     ///
-    /// - Parameter command: how the attempt is named in the marker.
+    /// - Parameters:
+    ///   - command: how the attempt is named in the marker when somebody presents the PIN now.
+    ///   - source: the configured source that the PIN was read from: one that was refused is not tried again, and the daemon is told of
+    ///     one that is refused now. nil when somebody presents the PIN.
     borrowing func logIn(
-        _ pin: borrowing SecretBytes, _ slot: SlotID, _ info: TokenInfo, as command: String
+        _ pin: borrowing SecretBytes, _ slot: SlotID, _ info: TokenInfo, as command: String, from source: PINSourceIdentity?
     ) throws(AdminError) -> Session {
         let directory = configuration.stateDirectory
         let files = files
@@ -17,10 +20,11 @@ extension TokenAccess {
             locked: info.flags.contains(.userPINLocked))
         let previous = try explain(AdminError.file) { () throws(FileError) in try LoginMarker.read(directory) }
         let decision = LoginMarker.next(
-            after: previous, source: PINSourceIdentity(name: command), byOperator: true, warnings: warnings)
+            after: previous, source: source ?? PINSourceIdentity(name: command), byOperator: source == nil, warnings: warnings)
         let marker: LoginMarker
         switch decision {
-        case .refuse(let why): throw .pin(why)
+        case .refuse(let why):
+            throw .pin(source == nil ? why : "\(why); '--pin-file' and '--pin-prompt' present it here")
         case .attempt(let allowed): marker = allowed
         }
         var session = try explain(AdminError.cryptoki) { () throws(CryptokiError) in

@@ -27,6 +27,9 @@ struct TokenAccess: ~Copyable {
             throw .setUp(TokenService.SetUpError.noModule.description)
         }
         let directory = configuration.stateDirectory
+        for place in [directory, configuration.module.storagePath].compactMap({ $0 }) {
+            try TokenAccess.requireOwner(place, holder)
+        }
         let stateLock = try explain(AdminError.lock) { () throws(HolderLock.Failure) in
             try HolderLock(path: directory + "/" + TokenService.stateLockName, holder: holder)
         }
@@ -52,6 +55,17 @@ struct TokenAccess: ~Copyable {
         self.restored = restored
         self.stateLock = stateLock
         self.storageLock = storageLock
+    }
+
+    /// Refuses to leave files in another user's directory that this user, the daemon's, could not use afterwards.
+    ///
+    /// - Parameter command: what is to be run as that user instead.
+    static func requireOwner(_ directory: String, _ command: String) throws(AdminError) {
+        guard let status = Files.status(directory), status.st_uid != geteuid() else { return }
+        let owner = getpwuid(status.st_uid).map { String(cString: $0.pointee.pw_name) } ?? "\(status.st_uid)"
+        throw .setUp(
+            "\(directory) belongs to \(owner), and the daemon could not use what another user makes there: run it as "
+                + "\(owner), as in 'runuser -u \(owner) -- \(command)'")
     }
 
     deinit { try? module.finalize() }

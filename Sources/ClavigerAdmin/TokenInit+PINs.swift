@@ -36,6 +36,7 @@ extension TokenInit {
         if let earlier = try pending.read(.user) { return earlier }
         if let source = access.configuration.token.pin, PINReader.isThere(source) {
             let known = try explain(AdminError.file) { () throws(FileError) in try PINReader.read(source) }
+            userPINSource = known.source
             return try copy(known.pin)
         }
         guard mayGenerate else {

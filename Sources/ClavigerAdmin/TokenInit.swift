@@ -38,6 +38,8 @@ package struct TokenInit: ~Copyable {
         package var securityOfficerPINFile: String?
     }
 
+    private static let command = "claviger token init"
+
     let access: TokenAccess
     let pending: PendingPINs
     let pendingToken: PendingToken
@@ -48,6 +50,8 @@ package struct TokenInit: ~Copyable {
     private let report: (String) -> Void
     let show: (String, UnsafeRawBufferPointer) -> Bool
     var userPINFile: String?
+    /// The configured source, once the user PIN has been read from it.
+    var userPINSource: PINSourceIdentity?
 
     /// Takes the locks and loads the module.
     ///
@@ -59,14 +63,14 @@ package struct TokenInit: ~Copyable {
         show: @escaping (String, UnsafeRawBufferPointer) -> Bool
     ) throws(AdminError) {
         let directory = configuration.stateDirectory
-        try TokenInit.requireOwner(directory)
+        try TokenAccess.requireOwner(directory, TokenInit.command)
         try explain(AdminError.file) { () throws(FileError) in
             try Files.makeDirectory(directory)
             if let storage = configuration.module.storagePath { try Files.makeDirectory(storage) }
         }
         let making = PendingToken(stateDirectory: directory)
         var aside: [String] = []
-        access = try TokenAccess(configuration, holder: "claviger token init") { files throws(AdminError) in
+        access = try TokenAccess(configuration, holder: TokenInit.command) { files throws(AdminError) in
             guard let before = try making.before() else { return }
             aside = try explain(AdminError.file) { () throws(FileError) in try files.setAsideHalfMade(except: before) }
         }
@@ -76,15 +80,6 @@ package struct TokenInit: ~Copyable {
         self.request = request
         self.report = report
         self.show = show
-    }
-
-    /// Refuses to leave files in another user's directory that this user, the daemon's, could not use afterwards.
-    private static func requireOwner(_ directory: String) throws(AdminError) {
-        guard let status = Files.status(directory), status.st_uid != geteuid() else { return }
-        let owner = getpwuid(status.st_uid).map { String(cString: $0.pointee.pw_name) } ?? "\(status.st_uid)"
-        throw .setUp(
-            "\(directory) belongs to \(owner), and the daemon could not use what another user makes there: run it as "
-                + "\(owner), as in 'runuser -u \(owner) -- claviger token init'")
     }
 
     /// Does what is still to be done.
@@ -105,8 +100,11 @@ package struct TokenInit: ~Copyable {
         }
         let (slot, info) = try prepareToken(existing)
         var session = try logIn(slot, info)
+        let memory = { (_: SecureMemoryError) in AdminError.setUp("memory cannot be locked: raise RLIMIT_MEMLOCK (ulimit -l)") }
+        var scratch = try explain(memory) { () throws(SecureMemoryError) in try CipherScratch() }
+        let suite = try suite(slot, store, &session, &scratch)
         let instance = try record(existing, info, store)
-        try makeInstanceKeys(instance, store, &session)
+        try makeInstanceKeys(instance, suite, store, &session, &scratch)
         let users = FirstGrants.users(ownerOf: access.configuration.stateDirectory)
         try explain(AdminError.store) { () throws(StoreError) in
             try store.makeFirstGrants(to: users, now: Clock.date())
@@ -186,6 +184,7 @@ package struct TokenInit: ~Copyable {
         guard let (slot, info) = free else {
             throw .token("there is no token labelled '\(label)' and none that is not initialised yet")
         }
+        _ = try listedSuites(slot)
         guard !access.configuration.quirks.startsWithEmptyOfficerPIN else {
             try setFirstUserPIN()
             return
@@ -254,7 +253,7 @@ package struct TokenInit: ~Copyable {
 
     private mutating func logIn(_ slot: SlotID, _ info: TokenInfo) throws(AdminError) -> Session {
         let pin = try userPIN(info, mayGenerate: false)
-        return try access.logIn(pin, slot, info, as: "token init")
+        return try access.logIn(pin, slot, info, as: "token init", from: userPINSource)
     }
 
     // MARK: the instance
@@ -271,17 +270,10 @@ package struct TokenInit: ~Copyable {
     }
 
     private mutating func makeInstanceKeys(
-        _ instance: InstanceRecord, _ store: Store, _ session: inout Session
+        _ instance: InstanceRecord, _ suite: Suite, _ store: Store, _ session: inout Session, _ scratch: inout CipherScratch
     ) throws(AdminError) {
         let factory = ObjectFactory(instance: instance.id, files: access.files, quirks: access.configuration.quirks)
         let known = try explain(AdminError.store) { () throws(StoreError) in try store.instanceKeys().map(\.role) }
-        let memory = { (_: SecureMemoryError) in AdminError.setUp("memory cannot be locked: raise RLIMIT_MEMLOCK (ulimit -l)") }
-        var scratch = try explain(memory) { () throws(SecureMemoryError) in try CipherScratch() }
-        let module = access.module
-        let suite = try explain(AdminError.cryptoki) { () throws(CryptokiError) in
-            try SuiteChoice(mechanisms: module.mechanisms(try session.info().slot)).forInstanceKeys
-        }
-        guard let suite else { throw .token("the token has neither AES-GCM nor AES-CBC with HMAC: no instance can live on it") }
         for role in KeyRole.instanceRoles where !known.contains(role) {
             let (version, answer) = try explain(AdminError.object) { () throws(ObjectFailure) -> (UInt32, KnownAnswer) in
                 var version = Limits.firstVersion

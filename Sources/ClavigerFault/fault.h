@@ -78,7 +78,7 @@ typedef struct {
     char storage[MAXIMUM_PATH];
     uint64_t seed;
     unsigned long session_limit;  // 0: none
-    bool absent, renumber_objects, renumber_slots, reuse_handles;
+    bool absent, renumber_objects, renumber_slots, reuse_handles, only_writing_sessions;
     CK_ATTRIBUTE_TYPE ignored[MAXIMUM_NAMES];
     int ignored_count;
     CK_MECHANISM_TYPE hidden[MAXIMUM_NAMES];

@@ -169,6 +169,7 @@ static bool setting(const char *name, char *rest, fault_settings *settings, cons
             || refuse(to, "there is no attribute '%s'", value);
     }
     if (strcmp(name, "without") == 0) {
+        if (strcmp(value, "read-only-sessions") == 0) return settings->only_writing_sessions = true;
         if (settings->hidden_count == MAXIMUM_NAMES) return refuse(to, "more than %d mechanisms", MAXIMUM_NAMES);
         return fault_mechanism_named(value, &settings->hidden[settings->hidden_count++])
             || refuse(to, "there is no mechanism '%s'", value);

@@ -154,7 +154,12 @@ static CK_RV open_session(
     fault_call call = begin(FUNCTION_C_OpenSession, 0);
     fault_lock();
     unsigned long limit = fault_now != NULL ? fault_now->session_limit : 0;
+    bool only_writing = fault_now != NULL && fault_now->only_writing_sessions;
     fault_unlock();
+    if (!call.answered && only_writing && (flags & CKF_RW_SESSION) == 0) {
+        call.answered = true;
+        call.result = CKR_FUNCTION_FAILED;
+    }
     if (!call.answered && limit > 0 && fault_open_sessions() >= limit) {
         call.answered = true;
         call.result = CKR_SESSION_COUNT;

@@ -107,7 +107,8 @@ public struct TokenInfo: Hashable, Sendable {
             self =
                 switch number {
                 case UInt(CK_EFFECTIVELY_INFINITE): .unlimited
-                case UInt.max: .unavailable
+                // Some tokens give another negative number for CK_UNAVAILABLE_INFORMATION, and none has so many sessions.
+                case (UInt.max - 15)...: .unavailable
                 default: .count(number)
                 }
         }

@@ -30,6 +30,8 @@ import Testing
         key-wrap-limit = 256
         holds-private-data = false
         empty-so-pin = true
+        read-only-sessions = false
+        session-limit = 16
         [token]
         suite = "aes-cbc-hmac"
         """
@@ -46,6 +48,7 @@ import Testing
         #expect(configuration.quirks.auditKey == .rsa3072)
         #expect(configuration.quirks.keyWrapLimit == 256)
         #expect(!configuration.quirks.holdsPrivateData && configuration.quirks.startsWithEmptyOfficerPIN)
+        #expect(!configuration.quirks.opensReadOnlySessions && configuration.quirks.sessionLimit == 16)
     }
 
     @Test func theFilesOwnSettingsWin() throws {

@@ -17,6 +17,7 @@ import Testing
         ("quirks.keeps-local", "false", false), ("quirks.audit-key", "\"rsa-3072\"", false),
         ("quirks.key-wrap-limit", "256", false), ("quirks.holds-private-data", "false", false),
         ("quirks.is-security-boundary", "false", false), ("quirks.empty-so-pin", "true", false),
+        ("quirks.read-only-sessions", "false", false), ("quirks.session-limit", "3", false),
         ("socket.path", "\"/x\"", false), ("socket.group", "\"x\"", false), ("socket.backlog", "1", false),
         ("socket.max-connections", "1", true),
         ("socket.require-pidfd", "true", true), ("socket.admin-path", "\"/y\"", false), ("socket.admin-group", "\"x\"", false),

@@ -31,7 +31,7 @@ import Testing
             difference.needsRestart == [
                 "profile", "module.path", "module.initialize-arguments", "module.environment", "module.storage-path",
                 "module.storage-format", "token.suite",
-                "token.pin-file", "socket.group", "socket.admin-path", "socket.admin-group", "unlock.group", "audit.directory",
+                "token.pin-file", "quirks.session-limit", "socket.group", "socket.admin-path", "socket.admin-group", "unlock.group", "audit.directory",
                 "audit.collector",
             ])
     }
@@ -59,7 +59,7 @@ import Testing
     @Test(arguments: [
         ("backlog", ConfigurationLimits.backlog), ("max-connections", ConfigurationLimits.connections),
         ("count", ConfigurationLimits.workers), ("queue", ConfigurationLimits.queue),
-        ("key-wrap-limit", ConfigurationLimits.keyWrap),
+        ("key-wrap-limit", ConfigurationLimits.keyWrap), ("#session-limit", ConfigurationLimits.sessions),
         ("idle-frame-timeout-ms", ConfigurationLimits.idleFrame), ("max-deadline-ms", ConfigurationLimits.deadline),
     ])
     func rangesAreTheCodes(key: String, range: ClosedRange<Int>) throws {

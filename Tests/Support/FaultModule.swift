@@ -25,11 +25,12 @@ public final class FaultModule: Sendable {
     /// - Parameters:
     ///   - directory: where control file and trace are to be.
     ///   - storage: the directory of the real token's files.
-    public init(directory: String, storage: String, seed: UInt64 = 1) throws {
+    ///   - module: the real module; nil for SoftHSM's.
+    public init(directory: String, storage: String, seed: UInt64 = 1, module: String? = nil) throws {
         control = directory + "/fault.conf"
         traceFile = directory + "/fault.trace"
         settings = [
-            "module \(try SoftToken.modulePath())", "storage \(storage)", "trace \(traceFile) labels", "seed \(seed)",
+            "module \(try module ?? SoftToken.modulePath())", "storage \(storage)", "trace \(traceFile) labels", "seed \(seed)",
         ]
         try set()
     }
@@ -75,11 +76,15 @@ public final class FaultModule: Sendable {
 }
 
 extension DaemonHarness {
-    /// Puts the fault module between the daemon and SoftHSM. Before the daemon is started.
-    public func useFaultModule(_ settings: Settings = Settings(), seed: UInt64 = 1) throws -> FaultModule {
-        let faults = try FaultModule(directory: directory, storage: tokens, seed: seed)
+    /// Puts the fault module between the daemon and SoftHSM, or the module that is named. Before the daemon is started.
+    public func useFaultModule(
+        _ settings: Settings = Settings(), seed: UInt64 = 1, module: String? = nil
+    ) throws -> FaultModule {
+        let faults = try FaultModule(directory: directory, storage: tokens, seed: seed, module: module)
         var changed = settings
         changed.modulePath = try FaultModule.path()
+        // Another kind of token has its path from its profile.
+        if module != nil { changed.module.append("path = \"\(try FaultModule.path())\"") }
         changed.module.append("environment.CLAVIGER_FAULT = \"\(faults.control)\"")
         try configure(changed)
         return faults

@@ -61,26 +61,31 @@ import Testing
     }
 
     /// Every way in which an envelope of a known key fails to open looks the same, byte for byte.
-    @Test func a8_decryptionFailuresAreAlike() throws {
+    @Test(arguments: Suite.allCases) func a8_decryptionFailuresAreAlike(suite: Suite) throws {
         let client = try Shared.client()
-        let key = KeyReference.name(Shared.key)
+        let key = KeyReference.id(try client.createKey(name: "a8 of \(suite.rawValue)") { $0.suite = suite }.id)
         let envelope = try client.wrap(key, [UInt8](repeating: 3, count: 32)).envelope
-        let other = try client.wrap(key, [UInt8](repeating: 3, count: 32)).envelope
+        // Another data key: AES key wrap makes the same of the same.
+        let other = try client.wrap(key, [UInt8](repeating: 4, count: 32)).envelope
         let bound = try client.wrap(key, [UInt8](repeating: 3, count: 32), ["tenant=7"]).envelope
         func changed(_ body: (inout [UInt8]) -> Void) -> [UInt8] {
             var copy = envelope
             body(&copy)
             return copy
         }
-        let forged = [
-            changed { $0[27] ^= 1 }, changed { $0[39] ^= 1 }, changed { $0[75] ^= 0x80 }, changed { $0[$0.count - 1] ^= 1 },
-            // Versions that do not exist, and another suite of the same shape.
+        var forged = [
+            changed { $0[27] ^= 1 }, changed { $0[39] ^= 1 }, changed { $0[50] ^= 0x80 }, changed { $0[$0.count - 1] ^= 1 },
+            // Versions that do not exist.
             changed { $0[25] = 2 }, changed { $0[22] = 0xff },
-            // The halves of two good ones; one cut short and one made longer; a context left away.
-            Array(envelope[..<60]) + other[60...], Array(envelope.dropLast()), envelope + [0], bound,
+            // The halves of two good ones; a context left away.
+            Array(envelope[..<60]) + other[60...], bound,
             // Nothing but zeroes after the header.
-            changed { bytes in for index in 39..<bytes.count { bytes[index] = 0 } },
+            changed { bytes in for index in 43..<bytes.count { bytes[index] = 0 } },
+            // Made longer and cut short by what every suite takes for a length.
+            Array(envelope.dropLast(16)), envelope + [UInt8](repeating: 0, count: 16),
         ]
+        // One byte less or more is not even an envelope where a ciphertext comes in blocks.
+        if suite == .aesGCM { forged += [Array(envelope.dropLast()), envelope + [0]] }
         let answers = try unwrap(forged)
         for (index, answer) in answers.enumerated() {
             #expect(try code(answer) == .decryptionFailed, "envelope \(index)")

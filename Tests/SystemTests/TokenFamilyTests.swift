@@ -17,6 +17,35 @@ import Testing
         try sealedByCommand(daemon, suite)
     }
 
+    /// One daemon, one request, envelopes of all suites beside one another; and no suite's opens as another's.
+    @Test func allSuitesSideBySide() throws {
+        let daemon = try DaemonHarness.running()
+        let client = daemon.client(retries: 8)
+        let keys = try Suite.allCases.map { suite in try client.createKey(name: "of \(suite.rawValue)") { $0.suite = suite }.id }
+        var envelopes: [[UInt8]] = []
+        for round in 0..<4 {
+            for key in keys {
+                envelopes.append(try client.wrap(.id(key), [UInt8](repeating: UInt8(round), count: 32), ["x"]).envelope)
+            }
+        }
+        #expect(envelopes.map { $0[4] } == (0..<4).flatMap { _ in Suite.allCases.map(\.rawValue) })
+        for isAfter in [false, true] {
+            for (index, envelope) in envelopes.enumerated() {
+                #expect(try client.open(envelope, ["x"]) == [UInt8](repeating: UInt8(index / keys.count), count: 32))
+            }
+            if !isAfter { try daemon.restart() }
+        }
+        for (index, envelope) in envelopes.prefix(keys.count).enumerated() {
+            for (other, key) in keys.enumerated() where other != index {
+                // Another key's id and suite before the same ciphertext.
+                var forged = envelope
+                forged.replaceSubrange(4..<26, with: envelopes[other][4..<26])
+                let code = refusal { () throws(ClientError) in try client.open(forged, ["x"]) }
+                #expect(code == .decryptionFailed || code == .malformedEnvelope, "\(index) as \(key)")
+            }
+        }
+    }
+
     /// NSS softokn: suites 1 and 3, and data keys of at most 256 bytes in suite 3.
     @Test func nss() throws {
         guard let family = TokenFamily.installedNSS() else { return skip("NSS softokn", "libnss3 is not installed") }

@@ -56,31 +56,45 @@ extension Doctor {
     }
 
     mutating func others() -> [TrialRow] {
-        [pair(.ecP256), pair(.rsa3072), privateData(), unwrappedKeys()]
+        [pair(.ecP256), pair(.rsa3072), importPair(), privateData(), unwrappedKeys(), namesakes(), destroying()]
+    }
+
+    /// What came of ordering a pair.
+    enum MadePair {
+        case pair(ObjectHandle, SigningPublicKey)
+        case different(String)
+    }
+
+    mutating func makePair(_ kind: TokenQuirks.AuditKey) throws(CryptokiError) -> MadePair {
+        var quirks = report.quirks
+        quirks.auditKey = kind
+        let template = ObjectTemplate(Doctor.name(.audit), suite: .aesGCM, label: objects.label, quirks: quirks)
+        let mechanism: Mechanism = kind == .ecP256 ? .ecKeyPairGeneration : .rsaKeyPairGeneration
+        let pair = try session.generateKeyPair(
+            mechanism, publicKey: template.publicKey, privateKey: template.privateKey)
+        objects.add(pair.privateKey)
+        objects.add(pair.publicKey)
+        if let difference = try template.difference(of: pair.privateKey, session: &session) {
+            return .different("not as ordered: \(difference)")
+        }
+        let known =
+            kind == .ecP256
+            ? SigningPublicKey(attribute: try session.bytes(.ecPoint, of: pair.publicKey))
+            : SigningPublicKey(modulus: try session.bytes(.modulus, of: pair.publicKey))
+        guard let known else { return .different("its public key is not one") }
+        return .pair(pair.privateKey, known)
     }
 
     private mutating func pair(_ kind: TokenQuirks.AuditKey) -> TrialRow {
         let name = "signing pair \(kind.rawValue)"
-        var quirks = report.quirks
-        quirks.auditKey = kind
-        let template = ObjectTemplate(Doctor.name(.audit), suite: .aesGCM, label: objects.label, quirks: quirks)
         do throws(CryptokiError) {
-            let mechanism: Mechanism = kind == .ecP256 ? .ecKeyPairGeneration : .rsaKeyPairGeneration
-            let pair = try session.generateKeyPair(
-                mechanism, publicKey: template.publicKey, privateKey: template.privateKey)
-            objects.add(pair.privateKey)
-            objects.add(pair.publicKey)
-            if let difference = try template.difference(of: pair.privateKey, session: &session) {
-                return TrialRow(name, .refused, "not as ordered: \(difference)")
+            switch try makePair(kind) {
+            case .different(let what): return TrialRow(name, .refused, what)
+            case .pair(let privateKey, let known):
+                let digest = SHA256.digest(Array("claviger".utf8).span.bytes)
+                let signature = try known.sign(digest, key: privateKey, session: &session)
+                guard known.verifies(signature, of: digest) else { return TrialRow(name, .dangerous, "its signature is wrong") }
             }
-            let known =
-                kind == .ecP256
-                ? SigningPublicKey(attribute: try session.bytes(.ecPoint, of: pair.publicKey))
-                : SigningPublicKey(modulus: try session.bytes(.modulus, of: pair.publicKey))
-            guard let known else { return TrialRow(name, .refused, "its public key is not one") }
-            let digest = SHA256.digest(Array("claviger".utf8).span.bytes)
-            let signature = try known.sign(digest, key: pair.privateKey, session: &session)
-            guard known.verifies(signature, of: digest) else { return TrialRow(name, .dangerous, "its signature is wrong") }
             switch kind {
             case .ecP256: hasCurve = true
             case .rsa3072: if !hasCurve { report.quirks.auditKey = .rsa3072 }
@@ -91,10 +105,47 @@ extension Doctor {
         }
     }
 
+    /// Two keys of one name: whether the token keeps them apart is not asked, only whether it takes them.
+    private mutating func namesakes() -> TrialRow {
+        let name = "one object for a CKA_ID"
+        let suite = report.suites.first ?? .aesGCM
+        let twin = Doctor.name(.cipher)
+        do throws(CryptokiError) {
+            _ = try make(twin, suite, report.quirks)
+        } catch {
+            return TrialRow(name, .notTried, error.description)
+        }
+        do throws(CryptokiError) {
+            _ = try make(twin, suite, report.quirks)
+            return TrialRow(
+                name, .limited, "it takes several: the one whose known answer opens counts, the others are quarantined")
+        } catch {
+            return TrialRow(name, .works)
+        }
+    }
+
+    private mutating func destroying() -> TrialRow {
+        let name = "destroying a key"
+        let suite = report.suites.first ?? .aesGCM
+        let mortal = Doctor.name(.cipher)
+        do throws(CryptokiError) {
+            let key = try make(mortal, suite, report.quirks).0
+            do throws(CryptokiError) {
+                try session.destroyObject(key)
+            } catch {
+                return TrialRow(name, .limited, "keys cannot be purged, nor what the doctor makes: \(error)")
+            }
+            let found = try session.findObjects(matching: [.bool(.token, true), .id(mortal.objectID)], limit: 1)
+            return found.isEmpty ? TrialRow(name, .works) : TrialRow(name, .limited, "it says so, and the key is still there")
+        } catch {
+            return TrialRow(name, .notTried, error.description)
+        }
+    }
+
     private mutating func privateData() -> TrialRow {
         let name = "private data object"
         let label = objects.label
-        let outcome = row(name) { (session) throws(CryptokiError) in
+        let outcome = row(name, .refused) { (session) throws(CryptokiError) in
             let content: [UInt8] = Array(1...64)
             let object = try session.createObject([
                 .objectClass(.data), .bool(.token, true), .bool(.private, true), .label(label), .text(.application, "claviger"),
@@ -106,40 +157,5 @@ extension Doctor {
         }
         report.quirks.holdsPrivateData = outcome.verdict == .works
         return outcome
-    }
-
-    /// Imports rely on it: a key that comes in by C_UnwrapKey is as sensitive as its template says.
-    private mutating func unwrappedKeys() -> TrialRow {
-        let name = "an unwrapped key stays sensitive"
-        let listed = mechanisms
-        return row(name) { (session) throws(CryptokiError) in
-            let uses: [AttributeType] = [.wrap, .unwrap]
-            let wrapper = try session.generateKey(.aesKeyGeneration, TokenTrial.key(uses))
-            defer { try? session.destroyObject(wrapper) }
-            let value = [UInt8](repeating: 5, count: 32)
-            let open = TokenTrial.key([.encrypt, .decrypt]).filter { $0.type != .valueLength }.map { attribute -> Attribute in
-                switch attribute.type {
-                case .sensitive: .bool(.sensitive, false)
-                case .extractable: .bool(.extractable, true)
-                case _: attribute
-                }
-            }
-            let object = try session.createObject(open, value: value.span.bytes)
-            defer { try? session.destroyObject(object) }
-            let iv = [UInt8](repeating: 0, count: 16)
-            let way: Mechanism = listed.contains(.aesKeyWrap) ? .aesKeyWrap : .other(.aesCBCPad, parameter: iv.span.bytes)
-            var wrapped = [UInt8](repeating: 0, count: 64)
-            let outcome = wrapped.withUnsafeMutableBytes { buffer in
-                Result { () throws(CryptokiError) in try session.wrapKey(way, wrappingKey: wrapper, key: object, into: buffer) }
-            }
-            let content = Array(wrapped.prefix(try outcome.get()))
-            let closed = TokenTrial.key([.encrypt, .decrypt]).filter { $0.type != .valueLength }
-            let unwrapped = try session.unwrapKey(way, unwrappingKey: wrapper, wrapped: content.span.bytes, closed)
-            defer { try? session.destroyObject(unwrapped) }
-            let isReadable = (try? session.bytes(.value, of: unwrapped)) != nil
-            return isReadable
-                ? TrialRow(name, .limited, "it can be read: import no keys into this token")
-                : TrialRow(name, .works)
-        }
     }
 }

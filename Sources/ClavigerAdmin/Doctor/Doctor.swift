@@ -46,6 +46,7 @@ package struct Doctor: ~Copyable {
             label: info.label, manufacturer: info.manufacturer, model: info.model, serial: info.serial, library: library,
             pinLengths: info.minimumPINLength...max(info.minimumPINLength, info.maximumPINLength),
             sessions: Doctor.number(info.maximumSessions))
+        report.listed = SuiteChoice(mechanisms: mechanisms).suites
     }
 
     /// The limit as the report has it.
@@ -64,7 +65,8 @@ package struct Doctor: ~Copyable {
         let (module, uri) = (access.module, access.uri)
         let reserved = access.configuration.module.initializeArguments
         let drawn = try explain(AdminError.cryptoki) { () throws(CryptokiError) -> RandomWitness? in
-            var session = try module.openSession(try uri.select(in: module), readWrite: false)
+            let slot = try uri.select(in: module)
+            var session = try Doctor.openAny(module, slot)
             // Some tokens give nobody random numbers before a login: then the earlier process's must do.
             let drawn = try? RandomWitness(drawingFrom: &session)
             try session.close()
@@ -76,10 +78,20 @@ package struct Doctor: ~Copyable {
         return witness
     }
 
+    /// A session that may read only, or one that may write where there is no other.
+    private static func openAny(_ module: Module, _ slot: SlotID) throws(CryptokiError) -> Session {
+        do throws(CryptokiError) {
+            return try module.openSession(slot, readWrite: false)
+        } catch {
+            return try module.openSession(slot, readWrite: true)
+        }
+    }
+
     private static func logIn(
         _ access: borrowing TokenAccess, _ slot: SlotID, _ info: TokenInfo, _ given: consuming SecretBytes?
     ) throws(AdminError) -> Session {
         let pin: SecretBytes
+        var configured: PINSourceIdentity?
         if let given = given.take() {
             pin = given
         } else {
@@ -87,64 +99,75 @@ package struct Doctor: ~Copyable {
                 throw .pin("give the user PIN with --pin-file or --pin-prompt: the configuration names none that is there")
             }
             let known = try explain(AdminError.file) { () throws(FileError) in try PINReader.read(source) }
+            configured = known.source
             pin = try explain({ (_: SecureMemoryError) in .setUp("memory for a PIN cannot be locked") }) {
                 () throws(SecureMemoryError) in try known.pin.prefix(known.pin.count)
             }
         }
-        return try access.logIn(pin, slot, info, as: "token doctor")
+        return try access.logIn(pin, slot, info, as: "token doctor", from: configured)
     }
 
-    /// Examines the token.
+    /// Examines the token. Whatever it refuses, there is a report.
     ///
     /// - Parameter report: called with the title of each theme as it begins.
-    package consuming func run(report say: (String) -> Void) throws(AdminError) -> DoctorReport {
-        let left = try trying { (session) throws(CryptokiError) in try ScratchObjects.sweep(&session) }
-        if left > 0 { say("removed \(left) objects that a doctor's run left behind") }
-        do throws(AdminError) {
-            try examine(say)
-        } catch {
-            objects.remove(&session)
-            _ = try? ScratchObjects.sweep(&session)
-            throw error
-        }
-        objects.remove(&session)
-        _ = try trying { (session) throws(CryptokiError) in try ScratchObjects.sweep(&session) }
-        return report
-    }
-
-    private mutating func examine(_ say: (String) -> Void) throws(AdminError) {
-        say("what must hold of every token")
-        let listed = mechanisms
-        var seen = witness
-        var rows = try trying { (session) throws(CryptokiError) in
-            try TokenTrial.run(listed, witness: &seen, session: &session)
-        }
-        let drawn = seen
-        let directory = access.configuration.stateDirectory
-        try explain(AdminError.file) { () throws(FileError) in try drawn.write(directory) }
-        rows.append(stuckPIN())
-        report.sections.append(.init(title: "what must hold of every token", rows: rows))
-        for (title, theme) in [
-            ("keys and their attributes", Theme.attributes), ("suites", .suites), ("other objects", .others),
-            ("what a thief with the PIN can do", .attacks),
-        ] {
-            say(title)
+    package consuming func run(report say: (String) -> Void) -> DoctorReport {
+        let before = ScratchObjects.sweep(&session)
+        if before.removed > 0 { say("removed \(before.removed) objects that a doctor's run left behind") }
+        for theme in Theme.allCases {
+            say(theme.rawValue)
             let rows: [TrialRow] =
                 switch theme {
+                case .everywhere: everywhere()
+                case .sessions: sessions()
                 case .attributes: attributes()
                 case .suites: suites()
                 case .others: others()
                 case .attacks: attacks()
                 }
             objects.remove(&session)
-            report.sections.append(.init(title: title, rows: rows))
+            report.sections.append(.init(title: theme.rawValue, rows: rows))
         }
-        report.quirks.isSecurityBoundary = report.dangers.isEmpty
+        let dangers = report.dangers
+        // What computes wrongly or repeats itself is accepted by no setting.
+        report.quirks.isSecurityBoundary = dangers.isEmpty || !dangers.allSatisfy(\.isAboutThieves)
         say("speed")
         speeds()
+        report.sections.append(.init(title: "afterwards", rows: [cleaned()]))
+        return report
     }
 
-    private enum Theme { case attributes, suites, others, attacks }
+    private enum Theme: String, CaseIterable {
+        case everywhere = "what must hold of every token"
+        case sessions
+        case attributes = "keys and their attributes"
+        case suites
+        case others = "other objects"
+        case attacks = "what a thief with the PIN can do"
+    }
+
+    private mutating func everywhere() -> [TrialRow] {
+        var seen = witness
+        var rows: [TrialRow]
+        do throws(CryptokiError) {
+            rows = try TokenTrial.run(mechanisms, quirks: nil, witness: &seen, session: &session)
+        } catch {
+            rows = [TrialRow("what the daemon tries after each login", .notTried, "the token went away: \(error)")]
+        }
+        do throws(FileError) {
+            try seen.write(access.configuration.stateDirectory)
+        } catch {
+            rows.append(TrialRow("random numbers can be compared with the next run's", .notTried, error.description))
+        }
+        return rows + [stuckPIN()]
+    }
+
+    private mutating func cleaned() -> TrialRow {
+        let name = "nothing of the doctor's is left"
+        let after = ScratchObjects.sweep(&session)
+        guard after.left > 0 || after.failure != nil else { return TrialRow(name, .works) }
+        let count = after.left > 0 ? "\(after.left) objects stay" : "it cannot be looked"
+        return TrialRow(name, .limited, "\(count): \(after.failure?.description ?? "")")
+    }
 
     private func stuckPIN() -> TrialRow {
         let name = "the user PIN is not about to lock"
@@ -153,14 +176,13 @@ package struct Doctor: ~Copyable {
         return bad.isEmpty ? TrialRow(name, .works) : TrialRow(name, .limited, "a wrong PIN has been given")
     }
 
-    mutating func trying<R>(_ body: (inout Session) throws(CryptokiError) -> R) throws(AdminError) -> R {
-        do throws(CryptokiError) { return try body(&session) } catch { throw .cryptoki(error) }
-    }
-
-    /// Runs one trial; an error of the token makes it refused.
+    /// Runs one trial.
+    ///
+    /// - Parameter verdict: what an error of the token means: that nobody knows, unless the trial is of nothing but what it refuses.
     mutating func row(
-        _ name: String, _ body: (inout Session) throws(CryptokiError) -> TrialRow
+        _ name: String, _ verdict: TrialRow.Verdict = .notTried,
+        _ body: (inout Session) throws(CryptokiError) -> TrialRow
     ) -> TrialRow {
-        do throws(CryptokiError) { return try body(&session) } catch { return TrialRow(name, .refused, error.description) }
+        do throws(CryptokiError) { return try body(&session) } catch { return TrialRow(name, verdict, error.description) }
     }
 }

@@ -19,6 +19,8 @@ package struct DoctorReport: Sendable {
     package var speeds: [Speed] = []
     /// The suites that it can carry, best first.
     package var suites: [Suite] = []
+    /// The suites whose mechanisms it lists, best first.
+    package var listed: [Suite] = []
     /// What it does not do as others do: the settings to use.
     package var quirks = TokenQuirks()
 
@@ -31,9 +33,13 @@ package struct DoctorReport: Sendable {
     /// Operations a second of so many sessions together, a thread each.
     package struct Speed: Sendable {
         package var operation: String
-        package var suite: Suite
+        /// What it was done with: a suite, a kind of key, a length.
+        package var subject: String
         package var sessions: Int
-        package var perSecond: Double
+        /// nil when it could not be measured.
+        package var perSecond: Double?
+        /// Why not.
+        package var failure: String?
     }
 
     /// All rows.
@@ -41,6 +47,9 @@ package struct DoctorReport: Sendable {
 
     /// What makes keys unsafe in it.
     package var dangers: [TrialRow] { rows.filter { $0.verdict == .dangerous } }
+
+    /// What nobody knows of it.
+    package var open: [TrialRow] { rows.filter { $0.verdict == .notTried } }
 
     /// The lines of a configuration that the token needs, in TOML; empty when it needs none.
     package var settings: [String] {
@@ -52,6 +61,13 @@ package struct DoctorReport: Sendable {
         if quirks.keyWrapLimit != Limits.maximumPlaintext { lines.append("key-wrap-limit = \(quirks.keyWrapLimit)") }
         if !quirks.holdsPrivateData { lines.append("holds-private-data = false") }
         if !quirks.isSecurityBoundary { lines.append("is-security-boundary = false") }
-        return lines.isEmpty ? [] : ["[quirks]"] + lines
+        if !quirks.opensReadOnlySessions { lines.append("read-only-sessions = false") }
+        if let limit = quirks.sessionLimit { lines.append("session-limit = \(limit)") }
+        if !lines.isEmpty { lines.insert("[quirks]", at: 0) }
+        // Where the first that it lists does not work, what asks for none in particular is to be told.
+        if let best = suites.first, best != listed.first {
+            lines += ["[token]", "suite = \"\(Configuration.Token.word(best))\""]
+        }
+        return lines
     }
 }

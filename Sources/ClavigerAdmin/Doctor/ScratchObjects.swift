@@ -20,25 +20,42 @@ struct ScratchObjects {
     /// Remembers an object of the token.
     mutating func add(_ handle: ObjectHandle) { handles.append(handle) }
 
-    /// Removes the objects made since the last time.
+    /// Removes the objects made since the last time. What stays is found by the sweep at the end.
     mutating func remove(_ session: inout Session) {
         for handle in handles { try? session.destroyObject(handle) }
         handles = []
     }
 
-    /// Removes everything that a doctor has ever left.
-    ///
-    /// - Returns: how many there were.
-    static func sweep(_ session: inout Session) throws(CryptokiError) -> Int {
-        var count = 0
+    /// What a sweep did.
+    struct Swept {
+        var removed = 0
+        /// Objects that are still there.
+        var left = 0
+        /// The last refusal.
+        var failure: CryptokiError?
+    }
+
+    /// Removes everything that a doctor has ever left, as far as the token lets it.
+    static func sweep(_ session: inout Session) -> Swept {
+        var swept = Swept()
         for objectClass in [ObjectClass.secretKey, .privateKey, .publicKey, .data] {
-            let found = try session.findObjects(matching: [.objectClass(objectClass), .bool(.token, true)], limit: 100_000)
-            for object in found {
-                guard let label = try? session.bytes(.label, of: object), label.starts(with: prefix.utf8) else { continue }
-                try session.destroyObject(object)
-                count += 1
+            do throws(CryptokiError) {
+                let found = try session.findObjects(
+                    matching: [.objectClass(objectClass), .bool(.token, true)], limit: 100_000)
+                for object in found {
+                    guard let label = try? session.bytes(.label, of: object), label.starts(with: prefix.utf8) else { continue }
+                    do throws(CryptokiError) {
+                        try session.destroyObject(object)
+                        swept.removed += 1
+                    } catch {
+                        swept.left += 1
+                        swept.failure = error
+                    }
+                }
+            } catch {
+                swept.failure = error
             }
         }
-        return count
+        return swept
     }
 }

@@ -84,6 +84,11 @@ extension Configuration.Token {
         }
     }
 
+    /// The word for a suite.
+    package static func word(_ suite: Suite) -> String {
+        SuiteWord.allCases.first { $0.suite == suite }?.rawValue ?? ""
+    }
+
     static func readSuite(_ reader: inout ConfigurationReader) -> Suite? {
         reader.choice("token.suite", of: SuiteWord.self)?.value.suite
     }
@@ -104,5 +109,7 @@ extension TokenQuirks {
         holdsPrivateData = reader.boolean("quirks.holds-private-data")?.value ?? holdsPrivateData
         isSecurityBoundary = reader.boolean("quirks.is-security-boundary")?.value ?? isSecurityBoundary
         startsWithEmptyOfficerPIN = reader.boolean("quirks.empty-so-pin")?.value ?? startsWithEmptyOfficerPIN
+        opensReadOnlySessions = reader.boolean("quirks.read-only-sessions")?.value ?? opensReadOnlySessions
+        sessionLimit = reader.integer("quirks.session-limit", in: ConfigurationLimits.sessions)?.value ?? sessionLimit
     }
 }

@@ -73,6 +73,8 @@ extension Configuration {
         Setting("quirks.holds-private-data") { $0.quirks.holdsPrivateData },
         Setting("quirks.is-security-boundary") { $0.quirks.isSecurityBoundary },
         Setting("quirks.empty-so-pin") { $0.quirks.startsWithEmptyOfficerPIN },
+        Setting("quirks.read-only-sessions") { $0.quirks.opensReadOnlySessions },
+        Setting("quirks.session-limit") { $0.quirks.sessionLimit },
         Setting("socket.path") { $0.socket.path },
         Setting("socket.group") { $0.socket.group },
         Setting("socket.backlog") { $0.socket.backlog },

@@ -34,6 +34,8 @@ package enum ConfigurationLimits {
     package static let idleFrame = 100...600_000
     /// Bytes that a token wraps at most by AES key wrap: from the least DEK to the greatest plaintext.
     package static let keyWrap = 16...4_096
+    /// Sessions with the token: the one that manages, the one that signs, and at least one that works.
+    package static let sessions = 3...65_536
     /// MiB of an audit segment: one is read whole at a start, and the shortest still holds a thousand records.
     package static let segmentMebibytes = 1...1024
     /// Hours of an audit segment: at most a year.

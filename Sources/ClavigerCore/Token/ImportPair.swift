@@ -58,7 +58,7 @@ extension ObjectFactory {
     }
 
     /// What is to be known of a private key that is as ordered: its public half, and the digest that it takes.
-    func importPair(
+    package func importPair(
         _ handle: ObjectHandle, session: inout Session, scratch: inout CipherScratch
     ) throws(ObjectFailure) -> ImportPair {
         let publicKey = try mapping(ObjectFailure.token) { () throws(CryptokiError) in

@@ -16,6 +16,10 @@ package struct TokenQuirks: Sendable, Equatable {
     package var isSecurityBoundary = true
     /// Whether a token that nobody has set up yet takes the empty PIN of the security officer, and C_InitToken is not for it.
     package var startsWithEmptyOfficerPIN = false
+    /// Whether it opens sessions that may read only, which all but one of the daemon's are.
+    package var opensReadOnlySessions = true
+    /// How many sessions the daemon may have open at once; nil when the token itself is the limit.
+    package var sessionLimit: Int?
 
     package init() {}
 

@@ -104,8 +104,12 @@ extension TokenService {
             let listed = try mapping({ (error: CryptokiError) in TokenFailure.lost(error.description) }) {
                 () throws(CryptokiError) in try module.mechanisms(slot)
             }
-            let suites = SuiteChoice(mechanisms: listed).suites
-            live.withLock { $0 = Live(module: module, slot: slot, suites: suites, generation: generation) }
+            let quirks = configuration.quirks
+            live.withLock {
+                $0 = Live(
+                    module: module, slot: slot, quirks: quirks, budget: SessionBudget(limit: quirks.sessionLimit),
+                    generation: generation)
+            }
             try login(slot: slot, info: info, presented: presented)
             try examine(listed)
             try bind(generation: generation)

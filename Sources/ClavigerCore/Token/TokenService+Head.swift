@@ -88,6 +88,12 @@ extension TokenService {
         }
     }
 
+    /// Signs what could not be signed when it was changed. Called on the supervisor's thread, now and then.
+    func signLate() {
+        guard unsigned.withLock({ $0 }) != nil, currentStatus.state.serves else { return }
+        _ = try? store.advance()
+    }
+
     // MARK: the token's memory
 
     /// Has the token remember the newest head's epoch. Several that ask at once are served by one. While the token is away nothing is
@@ -164,8 +170,14 @@ struct TokenHeadSigner: HeadSigner {
         var head = head
         do throws(SigningFailure) {
             head.signature = try token.sign(head.content(of: token.instance.id))
+            token.unsigned.withLock { $0 = nil }
         } catch {
-            token.log.warning("a change could not be signed yet", metadata: ["reason": "\(error)"])
+            let reason = "\(error)"
+            let isNews = token.unsigned.withLock { unsigned in
+                defer { unsigned = reason }
+                return unsigned != reason
+            }
+            if isNews { token.log.warning("a change could not be signed yet", metadata: ["reason": "\(reason)"]) }
         }
         return head
     }

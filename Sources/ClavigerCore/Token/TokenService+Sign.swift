@@ -34,7 +34,7 @@ struct SigningSession: ~Copyable {
     {
         if generation != live.generation || session == nil {
             drop()
-            session = try live.module.openSession(live.slot, readWrite: false)
+            session = try live.openSession()
             generation = live.generation
         }
         return try body(&session!)
@@ -140,10 +140,32 @@ extension TokenService {
             log.error("the public key of the instance's signing pair is missing or not one: nothing can be signed")
             return
         }
+        try prove(handle, key, &session)
         let before = verifyingKey.withLock { known in
             defer { known = key }
             return known
         }
         if let before, before != key { log.error("the instance's signing key is another than before") }
+    }
+
+    /// Has the pair sign once before anything in the database is touched: with a wrong signature the next binding would not believe it.
+    private func prove(
+        _ handle: ObjectHandle, _ key: SigningPublicKey, _ session: inout Session
+    ) throws(TokenFailure) {
+        // No digest of a head or of a checkpoint: those begin with labels of their own.
+        let digest = SHA256.digest(Array("claviger/signature-trial/1\0\(instance.id)".utf8).span.bytes)
+        let signature: [UInt8]
+        do throws(CryptokiError) {
+            signature = try key.sign(digest, key: handle, session: &session)
+        } catch {
+            if error.meansLost { throw .lost("the instance's signing key cannot be tried: \(error)") }
+            log.error("the instance's signing key does not sign", metadata: ["error": "\(error)"])
+            return
+        }
+        guard key.verifies(signature, of: digest) else {
+            throw .needsOperator(
+                "this token is dangerous and is not used: the signature of the instance's key 'audit' is wrong; "
+                    + "'claviger token doctor' says more")
+        }
     }
 }

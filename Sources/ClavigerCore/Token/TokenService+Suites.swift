@@ -5,11 +5,11 @@ import Synchronization
 extension TokenService {
     /// The suite of a new key: the one asked for, else the configured one, else the best that the token has.
     ///
-    /// - Throws: `suiteUnsupported` when the token does not list the mechanisms for it.
+    /// - Throws: `suiteUnsupported` when the token does not carry it.
     func chooseSuite(_ wanted: Suite?) throws(Refusal) -> Suite {
         let suites = live.withLock { $0?.suites } ?? []
         guard let suite = wanted ?? configuration.token.suite ?? suites.first else {
-            throw Refusal(.suiteUnsupported, "the token has the mechanisms of no suite: 'claviger token doctor' says more")
+            throw Refusal(.suiteUnsupported, "no suite works on the token: 'claviger token doctor' says more")
         }
         guard suites.contains(suite) else {
             let names = suites.map(\.name).joined(separator: ", ")

@@ -16,6 +16,7 @@ extension TokenService {
             let ordersDue = carryOutDueOrders()
             let watchDue = watch()
             let lookDue = look()
+            signLate()
             anchor()
             if let due = supervision.withLock({ $0.due() }) {
                 let now = Clock.monotonic()

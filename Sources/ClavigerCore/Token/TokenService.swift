@@ -13,8 +13,12 @@ package final class TokenService: Sendable {
     package struct Live: Sendable {
         let module: Module
         let slot: SlotID
-        /// The suites whose mechanisms the token lists, best first.
-        let suites: [Suite]
+        /// What the token does not do as others do.
+        let quirks: TokenQuirks
+        /// The sessions that the workers may open.
+        let budget: SessionBudget
+        /// The suites that the token carries, best first: tried after the login.
+        var suites: [Suite] = []
         /// Rises with every initialisation of the module; handles and sessions of another one are void.
         let generation: UInt64
         /// The instance's canary, once it has been proven.
@@ -84,6 +88,8 @@ package final class TokenService: Sendable {
     /// Set while an operator has the database believed as it is.
     let acceptsDatabase = Atomic<Bool>(false)
     let anchorState = Mutex(AnchorState())
+    /// Why the newest head of the database has no signature; nil while it has one.
+    let unsigned = Mutex<String?>(nil)
     /// What publishes grants once the database is verified.
     let accessLedger = Mutex<AccessLedger?>(nil)
     let whenStuck: @Sendable (String) -> Void
@@ -189,7 +195,12 @@ package final class TokenService: Sendable {
     }
 
     /// What the daemon can do now.
-    package var currentStatus: Status { status.withLock { $0 } }
+    package var currentStatus: Status {
+        let status = status.withLock { $0 }
+        guard status.state.serves, let reason = unsigned.withLock({ $0 }) else { return status }
+        let text = "changes of the database are not signed, and would not be believed after a restart: \(reason)"
+        return Status(state: .degraded, reason: status.reason.isEmpty ? text : "\(status.reason); \(text)")
+    }
 
     func setStatus(_ state: DaemonState, _ reason: String) {
         status.withLock { $0 = Status(state: state, reason: reason) }

@@ -46,12 +46,13 @@ package final class TokenSession {
     func prepare(_ live: TokenService.Live) throws(CryptokiError) {
         guard generation != live.generation || session == nil else { return }
         forget()
-        session = try live.module.openSession(live.slot, readWrite: false)
+        session = try live.openForWorker()
         generation = live.generation
     }
 
     /// Opens another session in place of one that turned out to be dead.
     func reopen(_ live: TokenService.Live) throws(CryptokiError) {
+        if generation == live.generation, session != nil { live.budget.giveBack() }
         forget()
         try prepare(live)
     }

@@ -13,7 +13,8 @@ struct DoctorCommand: ParsableCommand {
             each mechanism, attribute and quirk that Claviger relies on and what a thief with the PIN would try, measures speed, and \
             removes what it made; objects that a killed run left are removed by the next. Nothing else on the token is touched.
 
-            Verdicts: works; works with limits; refused (the token does not do it); dangerous (it does what it must not).
+            Verdicts: works; works with limits; refused (the token does not do it); not tried (it refused what the trial needs, so \
+            nobody knows); dangerous (it does what it must not).
 
             Examples:
               claviger token doctor
@@ -21,9 +22,11 @@ struct DoctorCommand: ParsableCommand {
               claviger token doctor --json > token.json
 
             JSON: token (label, manufacturer, model, serial, library, minimumPIN, maximumPIN, sessions), sections (title, rows: name, verdict, detail), speeds \
-            (operation, suite, sessions, perSecond), suites (names, best first), settings (lines of a configuration), usable, dangerous.
+            (operation, subject, sessions, perSecond or failure), suites (names, best first), settings (lines of a configuration), \
+            usable, dangerous, fullyTried.
 
-            Exit status: 0 usable and nothing dangerous, 1 the token could not be examined, 4 no suite works, 5 dangerous.
+            Exit status: 0 usable, all tried and nothing dangerous, 1 the token could not be examined, 4 no suite works, 5 dangerous, \
+            6 something could not be tried.
             """)
 
     @Option(help: ArgumentHelp("Read the user PIN from this file (0400, yours or root's).", valueName: "file"))
@@ -41,6 +44,8 @@ struct DoctorCommand: ParsableCommand {
     private static let uselessStatus: Int32 = 4
     /// Keys are not safe in this token.
     private static let dangerousStatus: Int32 = 5
+    /// It may be well or not: something could not be tried.
+    private static let openStatus: Int32 = 6
 
     func validate() throws {
         if pinFile != nil, pinPrompt { throw ValidationError("give one of --pin-file and --pin-prompt") }
@@ -51,6 +56,7 @@ struct DoctorCommand: ParsableCommand {
         try StandardOutput.print(json ? JSON.encode(DoctorDocument(report)) : DoctorDocument.text(report))
         if !report.dangers.isEmpty { throw ExitCode(DoctorCommand.dangerousStatus) }
         if report.suites.isEmpty { throw ExitCode(DoctorCommand.uselessStatus) }
+        if !report.open.isEmpty { throw ExitCode(DoctorCommand.openStatus) }
     }
 
     private func examine() throws(CommandFailure) -> DoctorReport {
@@ -61,7 +67,7 @@ struct DoctorCommand: ParsableCommand {
         let isQuiet = json
         do throws(AdminError) {
             let doctor = try Doctor(configuration, pin: pin)
-            return try doctor.run(report: { if !isQuiet { StandardError.note($0) } })
+            return doctor.run(report: { if !isQuiet { StandardError.note($0) } })
         } catch {
             throw .failed("\(error)", "'claviger token status' shows the token that is there; stop the daemon first if it runs")
         }

@@ -11,6 +11,7 @@ struct DoctorDocument: Encodable {
     var settings: [String]
     var usable: Bool
     var dangerous: Bool
+    var fullyTried: Bool
 
     struct Token: Encodable {
         var label: String
@@ -37,9 +38,10 @@ struct DoctorDocument: Encodable {
 
     struct Speed: Encodable {
         var operation: String
-        var suite: String
+        var subject: String
         var sessions: Int
-        var perSecond: Double
+        var perSecond: Double?
+        var failure: String?
     }
 
     init(_ report: DoctorReport) {
@@ -53,12 +55,14 @@ struct DoctorDocument: Encodable {
                 rows: section.rows.map { Row(name: $0.name, verdict: $0.verdict.rawValue, detail: $0.detail) })
         }
         speeds = report.speeds.map {
-            Speed(operation: $0.operation, suite: $0.suite.name, sessions: $0.sessions, perSecond: $0.perSecond)
+            Speed(
+                operation: $0.operation, subject: $0.subject, sessions: $0.sessions, perSecond: $0.perSecond, failure: $0.failure)
         }
         suites = report.suites.map(\.name)
         settings = report.settings
         usable = !report.suites.isEmpty
         dangerous = !report.dangers.isEmpty
+        fullyTried = report.open.isEmpty
     }
 
     /// Lines for people.
@@ -75,9 +79,10 @@ struct DoctorDocument: Encodable {
             parts.append(table.text)
         }
         if !report.speeds.isEmpty {
-            var table = Table(["SPEED", "SUITE", "SESSIONS", "PER SECOND"])
+            var table = Table(["SPEED", "WITH", "SESSIONS", "PER SECOND"])
             for speed in report.speeds {
-                table.add([speed.operation, speed.suite.name, String(speed.sessions), String(Int(speed.perSecond))])
+                let rate = speed.perSecond.map { String(Int($0)) } ?? "not measured: \(speed.failure ?? "")"
+                table.add([speed.operation, speed.subject, String(speed.sessions), rate])
             }
             parts.append(table.text)
         }
@@ -96,6 +101,8 @@ struct DoctorDocument: Encodable {
         if !report.dangers.isEmpty {
             lines.append("keys are not safe in it from whoever has the user PIN: use it for tests alone, or not at all")
         }
+        for row in report.open { lines.append("not tried: \(row.name): \(row.detail)") }
+        if !report.dangers.allSatisfy(\.isAboutThieves) { lines.append("the daemon refuses it, whatever the settings are") }
         if report.settings.isEmpty {
             lines.append("settings: it needs none")
         } else {

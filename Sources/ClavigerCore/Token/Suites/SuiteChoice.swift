@@ -12,11 +12,8 @@ package struct SuiteChoice: Sendable {
         suites = Suite.allCases.filter { $0.mechanisms.allSatisfy(listed.contains) }
     }
 
-    /// For new keys that name no suite.
-    package var forKeys: Suite? { suites.first }
-
-    /// For the instance's own keys: suite 3 cannot hold secrets of every length.
-    package var forInstanceKeys: Suite? { suites.first { $0 != .aesKeyWrapWithHMAC } }
+    /// Whether any of them can hold the instance's own keys: suite 3 cannot hold secrets of every length.
+    package var hasOneForInstanceKeys: Bool { suites.contains { $0 != .aesKeyWrapWithHMAC } }
 }
 
 extension Suite {

@@ -8,7 +8,7 @@ import SecureMemory
 package struct RandomWitness: Sendable, Equatable {
     /// How many numbers are drawn, and the length of each in bytes: that of an IV.
     package static let draws = 16
-    private static let drawLength = 12
+    package static let drawLength = 12
 
     /// The hashes of the numbers drawn.
     package private(set) var hashes: Set<[UInt8]> = []
@@ -20,7 +20,12 @@ package struct RandomWitness: Sendable, Equatable {
     ///
     /// - Throws: what the token says.
     package init(drawingFrom session: inout Session) throws(CryptokiError) {
-        for _ in 0..<RandomWitness.draws {
+        try self.init(drawing: RandomWitness.draws, from: &session)
+    }
+
+    /// Draws so many numbers.
+    package init(drawing count: Int, from session: inout Session) throws(CryptokiError) {
+        for _ in 0..<count {
             var bytes = [UInt8](repeating: 0, count: RandomWitness.drawLength)
             let outcome = bytes.withUnsafeMutableBytes { buffer in
                 Result { () throws(CryptokiError) in try session.random(into: buffer) }

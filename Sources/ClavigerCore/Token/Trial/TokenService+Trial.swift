@@ -4,23 +4,31 @@ import Logging
 import Synchronization
 
 extension TokenService {
-    /// Tries out, after a login, what must hold of every token; one that fails is for the operator.
+    /// Tries out, after a login, what must hold of every token; one that fails is for the operator. Takes down which suites work.
     func examine(_ mechanisms: [MechanismType]) throws(TokenFailure) {
         let inFile = { (error: FileError) in TokenFailure(error, "what the token's generator gave before cannot be compared") }
         let directory = configuration.stateDirectory
         let earlier = try mapping(inFile) { () throws(FileError) in try RandomWitness.read(directory) }
         var witness = earlier
-        let outcome: Result<[TrialRow], TokenFailure> = management.withLock { management in
+        let quirks = configuration.quirks
+        let outcome: Result<([TrialRow], [Suite]), TokenFailure> = management.withLock { management in
             guard management.anchor != nil else { return .failure(.lost("there is no session")) }
             do throws(CryptokiError) {
-                return .success(try TokenTrial.run(mechanisms, witness: &witness, session: &management.anchor!))
+                let rows = try TokenTrial.run(mechanisms, quirks: quirks, witness: &witness, session: &management.anchor!)
+                let suites = try SuiteTrial(mechanisms, session: &management.anchor!, scratch: &management.scratch)
+                return .success((rows + suites.rows, suites.suites))
             } catch {
                 return .failure(.lost("the token cannot be tried out: \(error)"))
             }
         }
-        let rows = try outcome.get()
+        let (rows, suites) = try outcome.get()
+        live.withLock { $0?.suites = suites }
         let drawn = witness
         try mapping(inFile) { () throws(FileError) in try drawn.write(directory) }
+        tell(
+            rows.filter { $0.verdict == .notTried },
+            "what could not be tried may be safe or not; 'claviger token doctor' says more")
+        tell(rows.filter { $0.verdict == .refused }, "the token lists what it does not do")
         let dangers = rows.filter { $0.verdict == .dangerous }
         guard !dangers.isEmpty else { return }
         let text = dangers.map { "\($0.name): no (\($0.detail))" }.joined(separator: "; ")
@@ -29,5 +37,10 @@ extension TokenService {
             throw .needsOperator("this token is dangerous and is not used: \(text); 'claviger token doctor' says more")
         }
         log.warning("this token is no security boundary, as its configuration accepts", metadata: ["found": "\(text)"])
+    }
+    private func tell(_ rows: [TrialRow], _ what: Logger.Message) {
+        guard !rows.isEmpty else { return }
+        let text = rows.map { "\($0.name): \($0.detail)" }.joined(separator: "; ")
+        log.warning(what, metadata: ["found": "\(text)"])
     }
 }

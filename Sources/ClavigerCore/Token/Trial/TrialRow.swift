@@ -6,15 +6,15 @@ package struct TrialRow: Sendable, Equatable {
     package var verdict: Verdict
     /// In words for an operator; PKCS#11 errors by their names.
     package var detail: String
+    /// Whether it is about what somebody with the user PIN can take, and not about what the token does by itself.
+    package var isAboutThieves: Bool
 
-    package init(_ name: String, _ verdict: Verdict, _ detail: String = "") {
+    package init(_ name: String, _ verdict: Verdict, _ detail: String = "", isAboutThieves: Bool = false) {
         self.name = name
         self.verdict = verdict
         self.detail = detail
+        self.isAboutThieves = isAboutThieves
     }
-
-    /// Whether it is about what somebody with the user PIN can take, and not about what the token does by itself.
-    package var isAboutThieves: Bool { name == TokenTrial.extractionName || name == TokenTrial.looseningName }
 
     /// The verdicts.
     package enum Verdict: String, Sendable, CaseIterable {
@@ -24,6 +24,8 @@ package struct TrialRow: Sendable, Equatable {
         case limited = "works with limits"
         /// The token does not do it.
         case refused
+        /// What the trial needs was refused, so that nobody knows. It may be as it should be, and it may be dangerous.
+        case notTried = "not tried"
         /// The token does what it must not: keys are not safe in it.
         case dangerous
     }
