@@ -111,12 +111,11 @@ import Testing
     /// What the settings of a doctor's report make of a token.
     private func quirks(report path: String) throws -> TokenQuirks {
         let text = String(decoding: try Files.read(path), as: UTF8.self)
-        let settings = text.split(separator: "\"settings\" : [", maxSplits: 1).last?.split(separator: "\n  ]").first ?? ""
-        // A line of TOML a string of JSON.
-        let lines = settings.split(separator: "\n").map { line in
-            line.drop { $0 != "\"" }.dropFirst().reversed().drop { $0 != "\"" }.dropFirst().reversed().filter { $0 != "\\" }
-        }
-        return try parsed("profile = \"report\"", profile: lines.map { String($0) }.joined(separator: "\n")).quirks
+        let settings = text.split(separator: "\"settings\"").last?.split(separator: "\"speeds\"").first ?? ""
+        // A line of TOML a string of JSON: what stands between every other two quotation marks.
+        let parts = settings.replacing("\\\"", with: "\u{1}").split(separator: "\"", omittingEmptySubsequences: false)
+        let lines = stride(from: 1, to: parts.count, by: 2).map { parts[$0].replacing("\u{1}", with: "\"") }
+        return try parsed("profile = \"report\"", profile: lines.joined(separator: "\n")).quirks
     }
 
     /// Every profile that is shipped is one, and says of the token what the report beside it or its document does.
