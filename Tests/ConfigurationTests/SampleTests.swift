@@ -31,7 +31,8 @@ import Testing
             difference.needsRestart == [
                 "profile", "module.path", "module.initialize-arguments", "module.environment", "module.storage-path",
                 "module.storage-format", "token.suite",
-                "token.pin-file", "quirks.session-limit", "socket.group", "socket.admin-path", "socket.admin-group", "unlock.group", "audit.directory",
+                "token.pin-file", "quirks.session-limit", "socket.group", "socket.admin-path", "socket.admin-group",
+                "unlock.group", "audit.directory",
                 "audit.collector",
             ])
     }
