@@ -45,6 +45,8 @@ package final class AccessLedger: Sendable {
     }
 
     private func refuse(_ error: StoreError) -> Refusal {
+        // Not the database's failure: what allowed the change is gone, as if the request had come later.
+        if error == .overtaken { return Refusal(.denied) }
         log.error("database", metadata: ["error": "\(error)"])
         return Refusal(.storeUnavailable, retryAfter: 1_000)
     }

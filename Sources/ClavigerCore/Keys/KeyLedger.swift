@@ -116,6 +116,8 @@ package final class KeyLedger: Sendable {
 
     /// Turns a failure of the database into a refusal, and tells the log.
     func refuse(_ error: StoreError) -> Refusal {
+        // Not the database's failure: what allowed the change is gone, as if the request had come later.
+        if error == .overtaken { return Refusal(.denied) }
         log.error("database", metadata: ["error": "\(error)"])
         return Refusal(.storeUnavailable, retryAfter: 1_000)
     }

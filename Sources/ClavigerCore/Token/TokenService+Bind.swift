@@ -239,6 +239,8 @@ extension TokenService {
             let obstacle: Refusal?
             do throws(Refusal) {
                 try requirePossible(intent, in: snapshot)
+                // Who it was is known by number only, and nobody was told that it was done: in doubt it is not.
+                guard try !ledger.hasLost(intent.uid, since: intent.created) else { throw Refusal(.denied) }
                 obstacle = nil
             } catch {
                 obstacle = error
@@ -248,13 +250,10 @@ extension TokenService {
                 log.notice("a change that was cut off has been completed", metadata: intent.metadata)
                 return
             }
-            try stored { () throws(StoreError) in
-                try store.fail(intent.operation, destroying: intent.orders(at: time.now(), "change refused"))
-            }
+            try stored { () throws(StoreError) in try undo(intent) }
             log.notice(
                 "a change that was cut off can no longer be made",
                 metadata: intent.metadata.merging(["reason": "\(obstacle)"]) { old, _ in old })
-            wantOrders()
         }
     }
 

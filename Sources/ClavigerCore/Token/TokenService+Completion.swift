@@ -49,14 +49,17 @@ extension TokenService {
                 try requirePossible(intent, in: snapshots.current)
             } catch {
                 // The key was disabled or deleted, or its alias taken, while the token was at work: what it made goes again.
-                try mapping(ledger.refuse) { () throws(StoreError) in
-                    try store.fail(intent.operation, destroying: intent.orders(at: time.now(), "change refused"))
-                }
-                wantOrders()
+                try mapping(ledger.refuse) { () throws(StoreError) in try undo(intent) }
                 throw error
             }
             let entry = try mapping(ledger.refuse) { () throws(StoreError) in
-                try complete(intent, caller, handles, answer, isResumed: isResumed)
+                do throws(StoreError) {
+                    return try complete(intent, caller, handles, answer, isResumed: isResumed)
+                } catch {
+                    // So does what a caller may not make any more; left open, the next binding would complete it.
+                    if error == .overtaken { try undo(intent) }
+                    throw error
+                }
             }
             snapshots.update { $0.with(entry) }
             ledger.alarm.setSoon()
@@ -70,6 +73,12 @@ extension TokenService {
         try mapping(ledger.refuse) { () throws(StoreError) in try store.fail(intent.operation) }
         _ = try ledger.openImportToken(id, at: time.now())
         throw Refusal(.keyUnavailable, "the private key of import token \(id) is not on the token: make another import token")
+    }
+
+    /// Ends a change that can no longer be made, and has what it made on the token destroyed.
+    func undo(_ intent: Intent) throws(StoreError) {
+        try store.fail(intent.operation, destroying: intent.orders(at: time.now(), "change refused"))
+        wantOrders()
     }
 
     /// Requires that a change which was begun can still be made. Call it while nothing else changes.
@@ -237,6 +246,21 @@ extension Intent {
 }
 
 extension KeyLedger {
+    /// Whether a grant that a user may have had, by himself or by a group or unit, was revoked or has expired since a moment.
+    func hasLost(_ uid: UInt32, since moment: UInt64) throws(Refusal) -> Bool {
+        let now = time.now()
+        return try read { connection throws(StoreError) in
+            var isLost = false
+            try connection.run(
+                """
+                SELECT EXISTS (SELECT 1 FROM access_grant WHERE (user_number IS NULL OR user_number = ?1)
+                    AND (revoked_ms >= ?2 OR expires_ms BETWEEN ?2 AND ?3))
+                """, [.integer(Int64(uid)), .unsigned(moment), .unsigned(now)]
+            ) { row throws(StoreError) in isLost = row.integer(0) == 1 }
+            return isLost
+        }
+    }
+
     /// Requires that a new key can be made as it is described: its aliases free, its ring there, its date to come.
     func requireRoom(for key: StoredKey, at now: UInt64, _ snapshot: Snapshot) throws(Refusal) {
         guard snapshot.keys[key.id] == nil else { throw Refusal(.alreadyExists, "there is a key \(key.id) already") }

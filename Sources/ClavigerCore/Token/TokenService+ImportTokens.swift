@@ -120,10 +120,20 @@ extension TokenService {
             ])
         try ledger.alone { () throws(Refusal) in
             try mapping(ledger.refuse) { () throws(StoreError) in
-                try store.change(note) { connection throws(StoreError) in
-                    try connection.forgetImportTokens(expiredBefore: KeyLedger.horizon(token.created))
-                    try connection.insert(token)
-                    try connection.endIntent(asked.operation, reply: reply)
+                do throws(StoreError) {
+                    try store.change(note) { connection throws(StoreError) in
+                        try connection.forgetImportTokens(expiredBefore: KeyLedger.horizon(token.created))
+                        try connection.insert(token)
+                        try connection.endIntent(asked.operation, reply: reply)
+                    }
+                } catch {
+                    // Nobody has the token: its pair goes.
+                    if error == .overtaken {
+                        let order = DestroyOrder(token.objectName, ordered: time.now(), reason: "import token refused")
+                        try store.fail(asked.operation, destroying: [order])
+                        wantOrders()
+                    }
+                    throw error
                 }
             }
         }
