@@ -58,6 +58,14 @@ package final class Service: RequestHandler {
         access = ledger
         let authoriser = authoriser
         store.admission.withLock { $0 = { authoriser.mayStill($0, in: snapshots.current) } }
+        let token = token
+        store.whenForeign.withLock {
+            // Nothing counts until the next binding has verified what is there; it begins at once.
+            $0 = { [weak token] in
+                authoriser.box.publish(isVerified: false, grants: [], customRoles: [])
+                token?.declareLost(StoreError.changedOutside.description)
+            }
+        }
         adminPath = configuration.socket.adminPath
         token.accessLedger.withLock { $0 = ledger }
         audit =

@@ -9,6 +9,8 @@ final class RowDigest {
     private(set) var committed = LatticeHash()
     /// Whether this process has followed every change since it last believed the database.
     var isTrusted = false
+    /// The database's version for this connection when it was scanned last; other programs' changes move it, its own do not.
+    var version: Int64?
     /// The epoch of the head that was written last; 0 before this process wrote one.
     var epoch: UInt64 = 0
     private var committedEpoch: UInt64 = 0

@@ -16,6 +16,9 @@ package enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     /// What allowed the change was taken back before it was made.
     case overtaken
 
+    /// Another program has changed the database since it was believed.
+    case changedOutside
+
     package var description: String {
         switch self {
         case .missing(let path): "there is no database at \(path): run 'claviger token init' first"
@@ -24,6 +27,7 @@ package enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
             "the database \(path) has schema \(found), newer than \(known), the newest this version knows: install the version that wrote it"
         case .failed(let code, let reason): "the database refused a statement: \(reason) (SQLite \(code))"
         case .corrupt(let what): "the database is damaged: \(what)"
+        case .changedOutside: "another program has changed the database: it must be verified before it counts again"
         case .overtaken: "the caller may not make this change any more"
         }
     }
@@ -111,6 +115,19 @@ package final class SQLiteConnection {
             sqlite3_exec(database, "ROLLBACK", nil, nil, nil)
             throw error
         }
+    }
+
+    /// A number that moves when another connection, of this or another program, has changed the database.
+    func version() throws(StoreError) -> Int64 {
+        var version: Int64 = 0
+        try run("PRAGMA data_version") { row throws(StoreError) in version = row.integer(0) }
+        return version
+    }
+
+    /// Requires that nobody else has changed the database since it was scanned.
+    func requireOwn() throws(StoreError) {
+        guard let known = rows.version else { return }
+        guard try version() == known else { throw .changedOutside }
     }
 
     private func failure() -> StoreError {

@@ -36,7 +36,9 @@ extension Store {
     ///
     /// - Returns: the digest now, and whether this process has followed every change since it last believed the database.
     package func scan() throws(StoreError) -> (digest: [UInt8], isFollowed: Bool) {
-        try withConnection { connection throws(StoreError) in
+        try alone { connection throws(StoreError) in
+            // Read first: what is written while the rows are read must count as another's.
+            connection.rows.version = try connection.version()
             let followed = connection.rows.isTrusted ? connection.rows.committed : nil
             try HeadTables.scan(connection)
             let isFollowed = followed == connection.rows.committed
@@ -52,7 +54,7 @@ extension Store {
     @discardableResult
     package func begin(signing signer: any HeadSigner, after least: UInt64 = 0) throws(StoreError) -> UInt64 {
         self.signer.withLock { $0 = signer }
-        return try withConnection { connection throws(StoreError) in
+        return try alone { connection throws(StoreError) in
             let before = max(try Store.head(connection)?.epoch ?? 0, least)
             try Store.signing(connection, signer, always: before + 1) { () throws(StoreError) in }
             connection.rows.isTrusted = true
@@ -60,11 +62,14 @@ extension Store {
         }
     }
 
+    /// Believes the database no more: nothing authenticated is changed until it is verified again.
+    func disbelieve() { signer.withLock { $0 = nil } }
+
     /// Signs the database anew under a higher epoch, though nothing has changed: at a stop, so that an older copy of the database is
     /// known for one also by what no signature covers.
     package func advance() throws(StoreError) -> UInt64? {
         guard let signer = signer.withLock({ $0 }) else { return nil }
-        return try withConnection { connection throws(StoreError) in
+        return try alone { connection throws(StoreError) in
             try Store.signing(connection, signer, always: connection.rows.epoch + 1) { () throws(StoreError) in }
             return connection.rows.epoch
         }
@@ -72,7 +77,7 @@ extension Store {
 
     /// The epoch of the newest head; 0 before there was one.
     package var headEpoch: UInt64 {
-        (try? withConnection { connection throws(StoreError) in connection.rows.epoch }) ?? 0
+        (try? alone { connection throws(StoreError) in connection.rows.epoch }) ?? 0
     }
 
     /// Runs `body` in a transaction, and signs what it made of the database in the same one.
@@ -84,6 +89,8 @@ extension Store {
     ) throws(StoreError) -> R {
         do throws(StoreError) {
             let result = try connection.transaction { () throws(StoreError) in
+                // From here to the commit nobody else can write.
+                try connection.requireOwn()
                 let result = try body()
                 if let signer, epoch != nil || connection.rows.hasChanged {
                     try seal(connection, signer, epoch: epoch ?? connection.rows.epoch + 1)

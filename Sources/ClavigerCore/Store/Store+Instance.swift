@@ -40,7 +40,8 @@ extension Store {
 
     /// The instance's own keys.
     package func instanceKeys() throws(StoreError) -> [InstanceKeyRecord] {
-        try withConnection { connection throws(StoreError) in
+        // Needed to verify the database, so whoever has changed it: they are believed by their known answers.
+        try alone { connection throws(StoreError) in
             var records: [InstanceKeyRecord] = []
             try connection.run(
                 """

@@ -20,6 +20,9 @@ package final class Store: Sendable {
     /// be made after that was taken back.
     let admission = Mutex<(@Sendable (ChangeNote) -> Bool)?>(nil)
 
+    /// Told when another program has changed the database while it was believed. Called with no lock of the store held.
+    let whenForeign = Mutex<(@Sendable () -> Void)?>(nil)
+
     /// Who signs what changes; nil before the database was believed.
     let signer = Mutex<(any HeadSigner)?>(nil)
 
@@ -74,8 +77,27 @@ package final class Store: Sendable {
         try HeadTables.watch(connection)
     }
 
-    /// Runs `body` with the connection, alone.
+    /// Reads with the connection, alone. Nothing is returned that another program may have written since the database was believed.
     func withConnection<R: Sendable>(_ body: (SQLiteConnection) throws(StoreError) -> R) throws(StoreError) -> R {
+        try noticing { () throws(StoreError) in
+            try alone { connection throws(StoreError) in
+                let result = try body(connection)
+                // Behind it, so that it covers every statement.
+                try connection.requireOwn()
+                return result
+            }
+        }
+    }
+
+    private func noticing<R>(_ body: () throws(StoreError) -> R) throws(StoreError) -> R {
+        do throws(StoreError) { return try body() } catch {
+            if error == .changedOutside { whenForeign.withLock { $0 }?() }
+            throw error
+        }
+    }
+
+    /// Runs `body` with the connection, alone, whoever has changed the database.
+    func alone<R: Sendable>(_ body: (SQLiteConnection) throws(StoreError) -> R) throws(StoreError) -> R {
         let outcome: Result<R, StoreError> = connection.withLock { connection in
             do throws(StoreError) { return .success(try body(connection)) } catch { return .failure(error) }
         }
@@ -109,8 +131,10 @@ package final class Store: Sendable {
     /// Runs `body` in a transaction, alone.
     func transaction<R: Sendable>(_ body: (SQLiteConnection) throws(StoreError) -> R) throws(StoreError) -> R {
         let signer = signer.withLock { $0 }
-        return try withConnection { connection throws(StoreError) in
-            try Store.signing(connection, signer) { () throws(StoreError) in try body(connection) }
+        return try noticing { () throws(StoreError) in
+            try alone { connection throws(StoreError) in
+                try Store.signing(connection, signer) { () throws(StoreError) in try body(connection) }
+            }
         }
     }
 }

@@ -28,6 +28,9 @@ extension TokenService {
         if let doubt = doubt(head, digest, isFollowed, log, remembered) {
             guard acceptsDatabase.exchange(false, ordering: .relaxed) else {
                 doubts.withLock { $0 = doubt }
+                // What an earlier binding believed counts no more either.
+                store.disbelieve()
+                accessLedger.withLock { $0 }?.unload()
                 throw .needsOperator(doubt)
             }
             self.log.warning("the database is accepted by order", metadata: ["doubt": "\(doubt)"])
