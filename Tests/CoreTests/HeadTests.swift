@@ -174,4 +174,126 @@ import Testing
         let status = try instance.status
         #expect(status.state == .needsOperator && status.reason.contains("while the token was away"), "\(status)")
     }
+
+    /// A row that another program writes while the daemon runs is neither believed nor signed, at the next change or the next look.
+    @Test(arguments: [true, false]) func anEditWhileItRuns(byChange: Bool) async {
+        await #expect(processExitsWith: .success) { [byChange = byChange as Bool] in
+            try HeadTests.anEditWhileItRunsChild(byChange)
+        }
+    }
+
+    private static let forged = """
+        INSERT INTO access_grant (id, user_number, role, scope, condition, created_ms, created_by, created_uid)
+        VALUES (x'00112233445566778899aabbccddeeff', 61009, 'Manager', 0, x'', 1, '', 0)
+        """
+
+    private static func anEditWhileItRunsChild(_ byChange: Bool) throws {
+        let instance = try TestInstance()
+        let stranger = Caller(pid: 1, uid: 61_009, gid: 61_009, groups: [], unit: nil, pidfdVerified: true)
+        func grant(_ number: UInt64) throws {
+            try HeadTests.send(
+                instance, .accessGrant,
+                AccessGrantRequest(
+                    subject: "unit:a.service", operation: OperationID(high: 5, low: number), role: "Reader", scope: "instance"))
+        }
+        try grant(1)
+        let epoch = try instance.token.store.headEpoch
+        try HeadTests.edit(instance, forged)
+        if byChange {
+            #expect(throws: Refusal.self) { try grant(2) }
+        } else {
+            #expect(throws: Refusal.self) { try HeadTests.send(instance, .ringList, PageRequest()) }
+        }
+        #expect(try instance.token.store.headEpoch == epoch)
+        #expect(throws: Refusal.self) { try instance.ask(.keyList, KeyListRequest(), as: stranger) { _ in true } }
+        // The next binding finds it too, whoever it is that begins it.
+        try instance.token.attach(presented: nil)
+        let status = try instance.status
+        #expect(status.state == .needsOperator && status.reason.contains("somebody else than the daemon"), "\(status)")
+        #expect(throws: Refusal.self) { try grant(3) }
+        #expect(throws: Refusal.self) { try instance.ask(.keyList, KeyListRequest(), as: stranger) { _ in true } }
+        #expect(throws: (any Error).self) {
+            try instance.token.store.transaction { c throws(StoreError) in
+                try c.execute("DELETE FROM ring; INSERT INTO ring (id, created_ms, created_by) VALUES ('x', 1, '')")
+            }
+        }
+        try HeadTests.edit(instance, "DELETE FROM access_grant WHERE user_number = 61009")
+        try instance.token.attach(presented: nil)
+        #expect(try instance.status.state == .ready)
+        try grant(4)
+    }
+
+    /// Who takes the token's memory away does not make an older database believed: its signature says that there was one.
+    @Test func aLostAnchorIsNoticed() async {
+        await #expect(processExitsWith: .success) { try HeadTests.aLostAnchorIsNoticedChild() }
+    }
+
+    private static func aLostAnchorIsNoticedChild() throws {
+        let instance = try TestInstance()
+        // As it is after its very first start, and as it is later.
+        for round in UInt64(0)..<2 {
+            try instance.restart { try HeadTests.copy(instance, back: false) }
+            try HeadTests.send(
+                instance, .accessGrant,
+                AccessGrantRequest(
+                    subject: "unit:a.service", operation: OperationID(high: 5, low: round), role: "Reader", scope: "instance"))
+            let files = try #require(try instance.token.files)
+            let keys = try instance.objectFiles()
+            // Nothing remembers now that this is the older one of two.
+            try instance.restart {
+                for file in try files.objects().subtracting(keys) { unlink(file) }
+                try HeadTests.copy(instance, back: true)
+            }
+            let status = try instance.status
+            #expect(status.state == .needsOperator && status.reason.contains("lost its memory"), "\(status)")
+            try HeadTests.send(instance, .acceptRollback, EmptyMessage())
+            #expect(try instance.status.state == .ready)
+            try instance.restart()
+            #expect(try instance.status.state == .ready)
+        }
+    }
+
+    /// Without a memory on the token a database is not believed for having no signature at all.
+    @Test func noSignatureIsNoWayIn() async {
+        await #expect(processExitsWith: .success) {
+            let instance = try TestInstance()
+            _ = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key"))))
+            let files = try #require(try instance.token.files)
+            let keys = try instance.objectFiles()
+            try instance.restart {
+                for file in try files.objects().subtracting(keys) { unlink(file) }
+                try HeadTests.edit(instance, "DELETE FROM head")
+            }
+            let status = try instance.status
+            #expect(status.state == .needsOperator && status.reason.contains("has no signature"), "\(status)")
+        }
+    }
+
+    /// A public object, which some tokens let anybody make, says nothing; neither does an epoch from beyond all counting.
+    @Test func aForgedAnchorSaysNothing() async {
+        await #expect(processExitsWith: .success) { try HeadTests.aForgedAnchorChild() }
+    }
+
+    private static func aForgedAnchorChild() throws {
+        let instance = try TestInstance()
+        let id = try instance.token.instance.id
+        for (isPrivate, epoch) in [(false, UInt64(1) << 40), (false, .max), (true, .max), (true, Head.maximumEpoch)] {
+            _ = try instance.token.manage { (session, _) throws(CryptokiError) in
+                try session.createObject([
+                    .objectClass(.data), .bool(.token, true), .bool(.private, isPrivate), .label(EpochAnchor.label(id)),
+                    .text(.application, "claviger"), .bytes(.value, EpochAnchor.value(epoch, id)), .bool(.modifiable, false),
+                ])
+            }
+            // A stop would clear it away.
+            try instance.token.attach(presented: nil)
+            #expect(try instance.status.state == .ready)
+        }
+        // Likewise in the database, where it is refused and can be accepted by order.
+        try instance.restart { try HeadTests.edit(instance, "UPDATE head SET epoch = -1") }
+        #expect(try instance.status.state == .needsOperator)
+        try HeadTests.send(instance, .acceptRollback, EmptyMessage())
+        #expect(try instance.status.state == .ready)
+        try instance.restart()
+        #expect(try instance.status.state == .ready)
+    }
 }

@@ -23,10 +23,16 @@ package struct Head: Equatable, Sendable {
         self.signature = signature
     }
 
+    /// Above every epoch that a daemon reaches, and far from where counting on would overflow.
+    static let maximumEpoch: UInt64 = 1 << 62
+
     /// SHA-256 of what is signed: "claviger/head/1" and a zero byte, the instance's id, epoch, digest, and the audit log's sequence
     /// number and hash; numbers of eight bytes big-endian, bytes behind their length.
-    package func content(of instance: InstanceID) -> [UInt8] {
-        var bytes = Array("claviger/head/1".utf8) + [0] + instance.bytes
+    ///
+    /// - Parameter isAnchored: whether the token remembered an epoch when it was signed; then the text is "claviger/head/anchored/1". So
+    ///   the signature itself says whether there is an anchor to be found.
+    package func content(of instance: InstanceID, isAnchored: Bool) -> [UInt8] {
+        var bytes = Array((isAnchored ? "claviger/head/anchored/1" : "claviger/head/1").utf8) + [0] + instance.bytes
         func number(_ value: UInt64) { withUnsafeBytes(of: value.bigEndian) { bytes += $0 } }
         number(epoch)
         number(UInt64(digest.count))

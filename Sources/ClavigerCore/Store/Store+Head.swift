@@ -19,6 +19,19 @@ extension Store {
         return head
     }
 
+    /// Whether a daemon has served from it: `token init` leaves neither keys nor roles, and no change that was begun.
+    func isUsed() throws(StoreError) -> Bool {
+        try withConnection { connection throws(StoreError) in
+            var isUsed = false
+            try connection.run(
+                """
+                SELECT EXISTS (SELECT 1 FROM key) OR EXISTS (SELECT 1 FROM access_role) OR EXISTS (SELECT 1 FROM intent)
+                """
+            ) { row throws(StoreError) in isUsed = row.integer(0) == 1 }
+            return isUsed
+        }
+    }
+
     /// What the database says of how far the audit log had got.
     package func auditAnchor() throws(StoreError) -> (sequence: UInt64, hash: [UInt8])? {
         try withConnection { connection throws(StoreError) in try Store.auditAnchor(connection) }
@@ -55,7 +68,9 @@ extension Store {
     package func begin(signing signer: any HeadSigner, after least: UInt64 = 0) throws(StoreError) -> UInt64 {
         self.signer.withLock { $0 = signer }
         return try alone { connection throws(StoreError) in
-            let before = max(try Store.head(connection)?.epoch ?? 0, least)
+            // One beyond all bounds was written by nobody who signs.
+            let stored = try Store.head(connection)?.epoch ?? 0
+            let before = max(stored < Head.maximumEpoch ? stored : 0, least)
             try Store.signing(connection, signer, always: before + 1) { () throws(StoreError) in }
             connection.rows.isTrusted = true
             return connection.rows.epoch

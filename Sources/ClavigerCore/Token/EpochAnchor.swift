@@ -14,11 +14,11 @@ struct EpochAnchor {
     /// The label of an instance's anchors.
     static func label(_ instance: InstanceID) -> String { "claviger:\(instance):epoch" }
 
-    /// All anchors of an instance, the highest first. Call it under the lock that serialises finding and creating.
+    /// All anchors of an instance, the highest first. A public object counts for nothing: some tokens let anybody make one. Call it under the lock that serialises finding and creating.
     static func find(_ instance: InstanceID, _ session: inout Session) throws(CryptokiError) -> [EpochAnchor] {
         var found: [EpochAnchor] = []
         let handles = try session.findObjects(
-            matching: [.objectClass(.data), .bool(.token, true), .label(label(instance))], limit: maximum)
+            matching: [.objectClass(.data), .bool(.token, true), .bool(.private, true), .label(label(instance))], limit: maximum)
         for handle in handles {
             // One that a crash left half-written says nothing.
             guard let value = try? session.bytes(.value, of: handle), let epoch = epoch(in: value, instance) else { continue }
@@ -32,18 +32,24 @@ struct EpochAnchor {
 
     /// Makes an anchor.
     static func make(_ epoch: UInt64, _ instance: InstanceID, _ session: inout Session) throws(CryptokiError) -> ObjectHandle {
+        try session.createObject([
+            .objectClass(.data), .bool(.token, true), .bool(.private, true), .label(label(instance)),
+            .text(.application, "claviger"), .bytes(.value, value(epoch, instance)), .bool(.modifiable, false),
+        ])
+    }
+
+    /// An anchor's value: its magic, the instance's id and the epoch, big-endian.
+    static func value(_ epoch: UInt64, _ instance: InstanceID) -> [UInt8] {
         var value = magic + instance.bytes
         withUnsafeBytes(of: epoch.bigEndian) { value += $0 }
-        return try session.createObject([
-            .objectClass(.data), .bool(.token, true), .bool(.private, true), .label(label(instance)),
-            .text(.application, "claviger"), .bytes(.value, value), .bool(.modifiable, false),
-        ])
+        return value
     }
 
     private static func epoch(in value: [UInt8], _ instance: InstanceID) -> UInt64? {
         guard value.count == magic.count + InstanceID.byteCount + 8, value.starts(with: magic + instance.bytes) else {
             return nil
         }
-        return value.suffix(8).reduce(0) { $0 << 8 | UInt64($1) }
+        let epoch = value.suffix(8).reduce(0) { $0 << 8 | UInt64($1) }
+        return epoch < Head.maximumEpoch ? epoch : nil
     }
 }

@@ -25,7 +25,8 @@ extension TokenService {
             return (try store.head(), digest, isFollowed, try store.auditAnchor())
         }
         let remembered = anchors.first?.epoch ?? 0
-        if let doubt = doubt(head, digest, isFollowed, log, remembered) {
+        let isUsed = try mapping({ (error: StoreError) in TokenFailure(error) }) { () throws(StoreError) in try store.isUsed() }
+        if let doubt = doubt(head, digest, isFollowed, log, remembered, isUsed: isUsed) {
             guard acceptsDatabase.exchange(false, ordering: .relaxed) else {
                 doubts.withLock { $0 = doubt }
                 // What an earlier binding believed counts no more either.
@@ -42,16 +43,22 @@ extension TokenService {
             try store.begin(signing: signer, after: remembered)
         }
         remember(epoch, &session)
+        guard remembered == 0, isAnchored else { return }
+        // The first anchor: from now on the signature says that there is one, and a database without it is an old one.
+        let first = try mapping({ (error: StoreError) in TokenFailure(error) }) { () throws(StoreError) in try store.advance() }
+        if let first { remember(first, &session) }
     }
 
     /// What speaks against the database; nil when nothing does.
     private func doubt(
-        _ head: Head?, _ digest: [UInt8], _ isFollowed: Bool, _ log: (sequence: UInt64, hash: [UInt8])?, _ remembered: UInt64
+        _ head: Head?, _ digest: [UInt8], _ isFollowed: Bool, _ log: (sequence: UInt64, hash: [UInt8])?, _ remembered: UInt64,
+        isUsed: Bool
     ) -> String? {
         let way = "put the right database back, or, if this one is meant, run 'claviger token accept-rollback' as root"
         guard let head else {
-            return remembered == 0
-                ? nil : "the database has no signature, but the token remembers that it had one: \(way)"
+            guard remembered == 0 else { return "the database has no signature, but the token remembers that it had one: \(way)" }
+            // A token that remembers nothing does not make every database believed: only what `token init` leaves has no signature.
+            return isUsed ? "the database has been used, but has no signature: \(way)" : nil
         }
         if head.signature.isEmpty {
             // Changes made while the token was away, by this very process: it knows what they were.
@@ -59,7 +66,9 @@ extension TokenService {
             return
                 "the database was changed while the token was away, and the daemon ended before the change could be signed: \(way)"
         }
-        guard let key = signingPublicKey, key.verifies(head.signature, of: head.content(of: instance.id)) else {
+        guard let key = signingPublicKey else { return "the token has no key to verify the database's signature: \(way)" }
+        let isAnchored = key.verifies(head.signature, of: head.content(of: instance.id, isAnchored: true))
+        guard isAnchored || key.verifies(head.signature, of: head.content(of: instance.id, isAnchored: false)) else {
             return "the database's signature is not this token's: \(way)"
         }
         guard head.digest == digest else {
@@ -67,6 +76,12 @@ extension TokenService {
         }
         guard reaches(head, log) else {
             return "what the database says of the audit log was changed since it was signed, record \(head.auditSequence): \(way)"
+        }
+        // Who has followed every change since it last believed the database knows that it is none of before: then only the token's files
+        // have not all come back yet.
+        if isAnchored && remembered == 0 && !isFollowed {
+            return
+                "the token has lost its memory of the database's epoch, which it had when epoch \(head.epoch) was signed; this database may be an old one: \(way)"
         }
         guard head.epoch >= remembered else {
             return
@@ -172,7 +187,9 @@ struct TokenHeadSigner: HeadSigner {
     func sign(_ head: Head) -> Head {
         var head = head
         do throws(SigningFailure) {
-            head.signature = try token.sign(head.content(of: token.instance.id))
+            // An anchor that was made stays, whatever became of the attempts to replace it.
+            let isAnchored = token.anchorState.withLock { $0.epoch > 0 }
+            head.signature = try token.sign(head.content(of: token.instance.id, isAnchored: isAnchored))
             token.unsigned.withLock { $0 = nil }
         } catch {
             let reason = "\(error)"
