@@ -38,17 +38,6 @@ package final class Authoriser: Sendable {
         !caller.isForeign && (caller.uid == 0 || caller.uid == ownUser)
     }
 
-    /// Whether who asked for a change may make it now.
-    func mayStill(_ note: ChangeNote, in snapshot: Snapshot) -> Bool {
-        guard let caller = note.caller, let opcode = Opcode.allCases.first(where: { $0.entry.name == note.event }) else {
-            return true
-        }
-        let view = view(of: caller)
-        let permission = opcode.entry.permission
-        guard let key = note.key.flatMap({ snapshot.keys[$0] }) else { return view.allows(permission) }
-        return view.allows(permission, on: key.target)
-    }
-
     /// Whether the caller has a permission now: anywhere for what is about keys and rings, for the instance otherwise.
     package func allows(_ permission: Permission, to caller: Caller) -> Bool { view(of: caller).allows(permission) }
 }

@@ -49,11 +49,13 @@ package final class KeyLedger: Sendable {
         try alone { () throws(Refusal) -> Reply in
             if let earlier = try answer(to: asked, as: Reply.self) { return earlier }
             let now = time.now()
-            let decision = try decide(snapshots.current, now)
+            var decision = try decide(snapshots.current, now)
+            decision.note.allowances = asked.allowances?.all ?? []
+            let note = decision.note
             let reply = try KeyLedger.encoded(decision.reply)
             let intent = asked.intent(key: decision.note.key, at: now, reply: reply)
             try mapping(refuse) { () throws(StoreError) in
-                try store.change(decision.note) { connection throws(StoreError) in
+                try store.change(note) { connection throws(StoreError) in
                     try decision.write(connection)
                     for note in decision.consequences { try store.leave(note, connection) }
                     try connection.write(intent, forgetBefore: KeyLedger.horizon(now))
@@ -85,7 +87,8 @@ package final class KeyLedger: Sendable {
 
     /// The answer that an operation had; nil when it is new or has failed.
     ///
-    /// - Throws: `operationConflict` when its id belongs to another request.
+    /// - Throws: `operationConflict` when its id belongs to another request, `denied` when the caller may not do such a thing any more:
+    ///   a repeated request is a request.
     func answer<Reply: WireMessage>(to asked: AskedChange, as type: Reply.Type) throws(Refusal) -> Reply? {
         let found = try mapping(refuse) { () throws(StoreError) in try store.intent(asked.operation) }
         guard let earlier = found else { return nil }
@@ -93,9 +96,14 @@ package final class KeyLedger: Sendable {
             throw Refusal(.operationConflict)
         }
         guard earlier.state == .done else { return nil }
-        return try mapping({ (_: Refusal) in Refusal(.internalError) }) { () throws(Refusal) in
+        let reply = try mapping({ (_: Refusal) in Refusal(.internalError) }) { () throws(Refusal) in
             try Reply.decode(earlier.reply.span.bytes)
         }
+        let key = earlier.key == KeyID(high: 0, low: 0) ? nil : earlier.key
+        guard asked.access.allows(asked.opcode, on: key, named: (reply as? any RingNaming)?.ringName, in: snapshots.current) else {
+            throw Refusal(.denied)
+        }
+        return reply
     }
 
     /// Finished changes from before this moment are forgotten.
@@ -130,6 +138,9 @@ struct AskedChange: Sendable {
     let opcode: Opcode
     /// SHA-256 of the request's body, by which a retry is told from another request under the same id.
     let digest: [UInt8]
+    /// What the caller may do.
+    let access: AccessView
+    let allowances: Allowances?
 
     init(_ operation: OperationID, _ call: Call) {
         self.init(operation, call, digest: SHA256.digest(call.body))
@@ -140,6 +151,8 @@ struct AskedChange: Sendable {
         self.operation = operation
         caller = call.caller
         opcode = call.request.opcode
+        access = call.access
+        allowances = call.allowances
         self.digest = digest
     }
 
@@ -175,3 +188,12 @@ struct Decision<Reply: WireMessage> {
         self.write = write
     }
 }
+
+/// An answer that tells which ring it is about.
+private protocol RingNaming {
+    var ringName: String? { get }
+}
+
+extension KeyRecord: RingNaming { fileprivate var ringName: String? { ring } }
+
+extension RingRecord: RingNaming { fileprivate var ringName: String? { id } }

@@ -22,11 +22,11 @@ extension ServiceWorker {
             let allowed = snapshot.candidates(reference).filter { access.allows(permission, on: $0.target) }
             guard let only = allowed.first else { throw Refusal(.denied) }
             guard allowed.count == 1 else { throw Snapshot.ambiguous(reference, allowed.map(\.id)) }
-            note(only)
+            note(only, permission)
             return only
         }
         guard access.allows(permission, on: key.target) else { throw Refusal(.denied) }
-        note(key)
+        note(key, permission)
         return key
     }
 
@@ -35,7 +35,8 @@ extension ServiceWorker {
         let key: KeyEntry
     }
 
-    private func note(_ key: KeyEntry) {
+    private func note(_ key: KeyEntry, _ permission: Permission) {
+        allowances?.add(permission, on: key.target)
         // A batch names the same key again and again.
         if uses.last?.key.id != key.id { uses.append(KeyUse(key: key)) }
     }
@@ -80,6 +81,7 @@ extension ServiceWorker {
     /// - Throws: `denied`.
     func requireInstance(_ permission: Permission, of caller: Caller) throws(Refusal) {
         guard mayEverywhere(permission, caller) else { throw Refusal(.denied) }
+        allowances?.add(permission, on: .instance)
     }
 
     /// Whether this caller may do this to the instance as a whole, whatever it may do to single keys and rings.
@@ -95,6 +97,7 @@ extension ServiceWorker {
     /// - Throws: `denied`.
     func requireRing(_ ring: String, for permission: Permission, of caller: Caller) throws(Refusal) {
         guard access(of: caller).allows(permission, on: .ring(ring)) else { throw Refusal(.denied) }
+        allowances?.add(permission, on: .ring(ring))
     }
 }
 

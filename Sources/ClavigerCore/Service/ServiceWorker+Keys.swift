@@ -13,7 +13,8 @@ extension ServiceWorker {
             }
             let change = TokenService.Change(
                 operation: message.operation, caller: call.caller, opcode: .keyCreate, body: Array(call.body),
-                target: .create(try newKey(message, call, from: .token), suite: message.suite))
+                target: .create(try newKey(message, call, from: .token), suite: message.suite),
+                allowances: call.allowances?.all ?? [])
             return try service.token.perform(change)
         }
         record.note(key: key.id, version: key.version)
@@ -72,7 +73,8 @@ extension ServiceWorker {
             }
             let change = TokenService.Change(
                 operation: message.operation, caller: call.caller, opcode: .keyRotate, body: Array(call.body),
-                target: .rotate(target.id, message.reason.map { .emergency($0) } ?? .wish))
+                target: .rotate(target.id, message.reason.map { .emergency($0) } ?? .wish),
+                allowances: call.allowances?.all ?? [])
             return try service.token.perform(change)
         }
         record.note(key: key.id, version: key.version)

@@ -113,6 +113,6 @@ extension TokenService.Change {
     init(_ asked: AskedChange, _ target: Target, _ material: NewMaterial) {
         self.init(
             operation: asked.operation, caller: asked.caller, opcode: asked.opcode, digest: asked.digest, target: target,
-            material: material)
+            material: material, allowances: asked.allowances?.all ?? [])
     }
 }

@@ -12,6 +12,8 @@ final class ServiceWorker: RequestWorker {
     private var view: AccessView?
     /// The keys that it was allowed to use so far, as they were then.
     var uses: [KeyUse] = []
+    /// What it is allowed by, where it is a change.
+    var allowances: Allowances?
     // Closed between the last check and the queueing of an answer.
     private let gate: AnswerFence.Gate
 
@@ -24,8 +26,8 @@ final class ServiceWorker: RequestWorker {
         _ request: IncomingRequest, frame: UnsafeRawBufferPointer, reply: UnsafeMutableRawBufferPointer,
         scheduling: any RequestScheduling
     ) -> Int {
-        let outer = (view, uses)
-        defer { (view, uses) = outer }
+        let outer = (view, uses, allowances)
+        defer { (view, uses, allowances) = outer }
         let trace = service.audit?.trace(request)
         var round = 1
         while true {
@@ -106,8 +108,9 @@ final class ServiceWorker: RequestWorker {
         let view = service.authoriser.view(of: request.caller)
         self.view = view
         uses = []
+        allowances = request.opcode.entry.retry == .always ? nil : Allowances()
         let call = Call(
-            request: request, access: view, body: UnsafeRawBufferPointer(rebasing: frame[Limits.headerLength...]),
+            request: request, access: view, allowances: allowances, body: UnsafeRawBufferPointer(rebasing: frame[Limits.headerLength...]),
             answer: Answer(request: request, buffer: reply), scheduling: scheduling)
         do throws(Refusal) {
             // Authorise: nothing of the body is even looked at before.
@@ -138,15 +141,14 @@ final class ServiceWorker: RequestWorker {
                 return
             }
         }
-        let isAllowed =
-            ServiceWorker.instanceWide.contains(opcode) ? view.allows(permission, on: .instance) : view.allows(permission)
-        guard isAllowed else { throw Refusal(.denied) }
+        // What concerns the instance as a whole, though its permission may be about keys: a grant for some of them is not enough.
+        guard opcode.entry.isInstanceWide else {
+            guard view.allows(permission) else { throw Refusal(.denied) }
+            return
+        }
+        guard view.allows(permission, on: .instance) else { throw Refusal(.denied) }
+        allowances?.add(permission, on: .instance)
     }
-
-    /// What concerns the instance as a whole though its permission is about keys: a grant for some of them is not enough.
-    private static let instanceWide: Set<Opcode> = [
-        .settingsShow, .settingsSet, .auditRotate, .importTokenCreate, .importTokenTake, .importTokenList, .importTokenDelete,
-    ]
 
     private func perform(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
         switch call.request.opcode {
@@ -237,6 +239,8 @@ struct Call {
     let request: IncomingRequest
     /// What the caller may do, for this request from its beginning to its end.
     let access: AccessView
+    /// What a change is allowed by, collected while it is judged; nil for what changes nothing.
+    let allowances: Allowances?
     /// The request's body, in locked memory.
     let body: UnsafeRawBufferPointer
     let answer: Answer

@@ -14,6 +14,8 @@ package struct ChangeNote: Sendable, Equatable {
     package var ring: String?
     /// What changed, by field: the value before (nil: none) and after (nil: none). Never key material, plaintext, envelopes or PINs.
     package var changes: [Change] = []
+    /// What its caller was allowed it by, to be asked again where it is written; empty where the event's own permission says it all.
+    package var allowances: [Allowance] = []
 
     /// One field's change.
     package struct Change: Sendable, Equatable {

@@ -7,7 +7,7 @@ import SecureMemory
 extension TokenService {
     /// Makes the objects of an intent and completes it.
     func carryOut(
-        _ intent: Intent, _ caller: Caller?, _ material: NewMaterial, isResumed: Bool, _ session: inout Session,
+        _ intent: Intent, _ change: Change, isResumed: Bool, _ session: inout Session,
         _ scratch: inout CipherScratch
     ) throws(Refusal) -> KeyRecord {
         let name = ObjectName(key: intent.key, version: intent.version, role: .cipher)
@@ -21,7 +21,7 @@ extension TokenService {
             {
                 handles = made
             } else {
-                handles = try makeVersion(name, intent.suite, material, &session, &scratch)
+                handles = try makeVersion(name, intent.suite, change.material, &session, &scratch)
             }
             answer = try factory.proof(name, handles, session: &session, scratch: &scratch)
         } catch {
@@ -29,7 +29,7 @@ extension TokenService {
             switch error {
             case .token(let cause):
                 // The object may or may not be there: the intent stays open and is settled at the next binding or retry.
-                try requireImportPair(material, of: intent)
+                try requireImportPair(change.material, of: intent)
                 if cause.meansLost { declareLost(cause.description) }
                 throw Refusal(.tokenUnavailable, retryAfter: 1_000)
             case .attributes, .storage:
@@ -54,7 +54,7 @@ extension TokenService {
             }
             let entry = try mapping(ledger.refuse) { () throws(StoreError) in
                 do throws(StoreError) {
-                    return try complete(intent, caller, handles, answer, isResumed: isResumed)
+                    return try complete(intent, change, handles, answer, isResumed: isResumed)
                 } catch {
                     // So does what a caller may not make any more; left open, the next binding would complete it.
                     if error == .overtaken { try undo(intent) }
@@ -97,7 +97,7 @@ extension TokenService {
 
     /// Writes the end of a change: the version, the key and the answer, all or nothing. Call it while nothing else changes.
     func complete(
-        _ intent: Intent, _ caller: Caller?, _ handles: SuiteHandles?, _ knownAnswer: KnownAnswer, isResumed: Bool
+        _ intent: Intent, _ change: Change?, _ handles: SuiteHandles?, _ knownAnswer: KnownAnswer, isResumed: Bool
     ) throws(StoreError) -> KeyEntry {
         var version = StoredVersion(
             key: intent.key, version: intent.version, suite: intent.suite, created: intent.created, knownAnswer: knownAnswer,
@@ -133,12 +133,14 @@ extension TokenService {
         } catch {
             throw .corrupt(error.message)
         }
+        var note = intent.note(change?.caller, entry.stored, version)
+        note.allowances = change?.allowances ?? []
         let isImported = version.isImported
         let now = time.now()
         var ended: [ImportTokenID] = []
         try store.commit(
             intent, key: entry.stored, from: before, version: version, reply: reply,
-            note: intent.note(caller, entry.stored, version)
+            note: note
         ) { connection throws(StoreError) in
             if isImported { ended = try connection.endExhaustedImportTokens(at: now) }
         }

@@ -112,12 +112,14 @@ extension TokenService {
         _ token: StoredImportToken, _ record: ImportTokenRecord, _ asked: AskedChange
     ) throws(Refusal) {
         let reply = try KeyLedger.encoded(record)
-        let note = ChangeNote(
+        var described = ChangeNote(
             event: asked.opcode.entry.name, caller: asked.caller,
             changes: [
                 .init("import-token", from: nil, to: "\(token.id)"), .init("uses", from: nil, to: "\(token.uses)"),
                 .init("expires", from: nil, to: "\(DateText(token.expires))"),
             ])
+        described.allowances = asked.allowances?.all ?? []
+        let note = described
         try ledger.alone { () throws(Refusal) in
             try mapping(ledger.refuse) { () throws(StoreError) in
                 do throws(StoreError) {

@@ -18,11 +18,14 @@ extension TokenService {
         var digest: [UInt8]
         var target: Target
         var material = NewMaterial.generated
+        /// What the caller is allowed it by.
+        var allowances: [Allowance] = []
 
         init(
             operation: OperationID, caller: Caller?, opcode: Opcode, digest: [UInt8], target: Target,
-            material: NewMaterial = .generated
+            material: NewMaterial = .generated, allowances: [Allowance] = []
         ) {
+            self.allowances = allowances
             self.operation = operation
             self.caller = caller
             self.opcode = opcode
@@ -32,9 +35,12 @@ extension TokenService {
         }
 
         /// A change whose request holds no secret.
-        init(operation: OperationID, caller: Caller?, opcode: Opcode, body: [UInt8], target: Target) {
+        init(
+            operation: OperationID, caller: Caller?, opcode: Opcode, body: [UInt8], target: Target, allowances: [Allowance] = []
+        ) {
             self.init(
-                operation: operation, caller: caller, opcode: opcode, digest: SHA256.digest(body.span.bytes), target: target)
+                operation: operation, caller: caller, opcode: opcode, digest: SHA256.digest(body.span.bytes), target: target,
+                allowances: allowances)
         }
 
         enum Target {
@@ -95,7 +101,7 @@ extension TokenService {
                     try KeyRecord.decode(intent.reply.span.bytes)
                 }
             }
-            return try carryOut(intent, change.caller, change.material, isResumed: isResumed, &session, &scratch)
+            return try carryOut(intent, change, isResumed: isResumed, &session, &scratch)
         }
         guard let outcome else { throw Refusal(.tokenUnavailable, retryAfter: 1_000) }
         return outcome

@@ -98,8 +98,11 @@ extension TokenService {
                 operation: change.operation, uid: change.uid, opcode: change.opcode, bodyDigest: change.digest, key: after.id,
                 name: after.name, version: version.version, suite: version.suite, created: now, state: .done,
                 reply: try KeyLedger.encoded(record))
+            var note = intent.note(change.caller, after, version)
+            note.allowances = change.allowances
+            let allowed = note
             try mapping(ledger.refuse) { () throws(StoreError) in
-                try store.change(intent.note(change.caller, after, version)) { connection throws(StoreError) in
+                try store.change(allowed) { connection throws(StoreError) in
                     if let before {
                         try connection.update(after, from: before.stored)
                     } else {
