@@ -169,50 +169,58 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
         switch self {
         case .ping:
             OpcodeEntry(
-                name: "ping", summary: "Answers at once; measures the way.", permission: .observe, retry: .always,
+                name: "ping", summary: "Answers at once; measures the way.", permission: .observe, isInstanceWide: true,
+                retry: .always,
                 request: [], reply: [])
         case .health:
             OpcodeEntry(
                 name: "health", summary: "Says whether key operations would be served now.", permission: .observe,
+                isInstanceWide: true,
                 retry: .always, request: [], reply: Schema.healthReply)
         case .status:
             OpcodeEntry(
-                name: "status", summary: "Describes the daemon and its state.", permission: .observe, retry: .always,
+                name: "status", summary: "Describes the daemon and its state.", permission: .observe, isInstanceWide: true,
+                retry: .always,
                 request: [], reply: Schema.statusReply)
         case .metrics:
             OpcodeEntry(
-                name: "metrics", summary: "Gives the daemon's figures as OpenMetrics text.", permission: .observe, retry: .always,
+                name: "metrics", summary: "Gives the daemon's figures as OpenMetrics text.", permission: .observe,
+                isInstanceWide: true, retry: .always,
                 request: [], reply: Schema.metricsReply)
         case .whoami:
             OpcodeEntry(
                 name: "whoami", summary: "Says who the kernel says the caller is, and what it may do.", permission: .observe,
+                isInstanceWide: true,
                 retry: .always, request: [], reply: Schema.whoamiReply)
         case .wrap:
             OpcodeEntry(
                 name: "wrap", summary: "Wraps given or generated DEKs under the newest version of a key.", permission: .wrap,
+                isInstanceWide: false,
                 retry: .always, usesToken: true, keyStates: KeyAction.wrap.states, request: Schema.wrapRequest,
                 reply: Schema.cipherReply)
         case .unwrap:
             OpcodeEntry(
-                name: "unwrap", summary: "Opens envelopes and returns their plaintext.", permission: .unwrap, retry: .always,
+                name: "unwrap", summary: "Opens envelopes and returns their plaintext.", permission: .unwrap,
+                isInstanceWide: false, retry: .always,
                 usesToken: true, keyStates: KeyAction.unwrap.states, request: Schema.unwrapRequest, reply: Schema.cipherReply)
         case .rewrap:
             OpcodeEntry(
                 name: "rewrap", summary: "Makes envelopes anew under the newest version; returns no plaintext.",
-                permission: .rewrap, retry: .always, usesToken: true, keyStates: KeyAction.rewrap.states,
+                permission: .rewrap, isInstanceWide: false, retry: .always, usesToken: true, keyStates: KeyAction.rewrap.states,
                 request: Schema.rewrapRequest, reply: Schema.cipherReply)
         case .unlock:
             OpcodeEntry(
-                name: "unlock", summary: "Presents the user PIN to a sealed daemon.", permission: .unlock, retry: .never,
+                name: "unlock", summary: "Presents the user PIN to a sealed daemon.", permission: .unlock, isInstanceWide: true,
+                retry: .never,
                 isManagement: true, usesToken: true, request: Schema.unlockRequest, reply: Schema.unlockReply)
         case .tokenStatus:
             OpcodeEntry(
                 name: "token-status", summary: "Describes the token: identity, mechanisms, sessions, login and PIN flags.",
-                permission: .readToken, retry: .always, isManagement: true, usesToken: true, request: [],
+                permission: .readToken, isInstanceWide: true, retry: .always, isManagement: true, usesToken: true, request: [],
                 reply: Schema.tokenStatusReply)
         case .keyCreate:
             OpcodeEntry(
-                name: "key-create", summary: "Creates or imports a key.", permission: .createKeys,
+                name: "key-create", summary: "Creates or imports a key.", permission: .createKeys, isInstanceWide: false,
                 retry: .withOperationID, isManagement: true, usesToken: true,
                 recorded: [
                     "name", "operation", "kind", "description", "tags", "aliases", "expires-ms", "ring", "rotation-months",
@@ -221,21 +229,23 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
         case .keyList:
             OpcodeEntry(
                 name: "key-list", summary: "Lists keys, a page at a time; by creation time unless sorted.", permission: .readKeys,
+                isInstanceWide: false,
                 retry: .always, isManagement: true, usesToken: true, request: Schema.keyListRequest,
                 reply: Schema.keyListReply)
         case .keyShow:
             OpcodeEntry(
                 name: "key-show", summary: "Shows one key, whatever its state; never what it keeps.", permission: .readKeys,
+                isInstanceWide: false,
                 retry: .always, isManagement: true, request: Schema.keyShowRequest, reply: Schema.key)
         case .keyVersions:
             OpcodeEntry(
                 name: "key-versions", summary: "Lists a key's versions, newest first, a page at a time.",
-                permission: .readKeys, retry: .always, isManagement: true, usesToken: true,
+                permission: .readKeys, isInstanceWide: false, retry: .always, isManagement: true, usesToken: true,
                 request: Schema.keyVersionsRequest, reply: Schema.keyVersionsReply)
         case .keyRotate:
             OpcodeEntry(
                 name: "key-rotate", summary: "Gives a key a new version, under which a root key wraps from then on.",
-                permission: .rotateKeys, retry: .withOperationID, isManagement: true, usesToken: true,
+                permission: .rotateKeys, isInstanceWide: false, retry: .withOperationID, isManagement: true, usesToken: true,
                 keyStates: KeyAction.rotate.states, recorded: ["operation", "reason", "import-token", "bits"],
                 request: Schema.keyRotateRequest,
                 reply: Schema.key)
@@ -295,6 +305,8 @@ public struct OpcodeEntry: Sendable {
     public let summary: String
     /// What the caller must be allowed.
     public let permission: Permission
+    /// Whether it concerns the instance as a whole, though its permission may be about keys: then a grant for some of them is not enough.
+    public let isInstanceWide: Bool
     /// Whether a client may repeat the request by itself.
     public let retry: RetryRule
     /// Whether it administers; such opcodes can be moved to a socket of their own.

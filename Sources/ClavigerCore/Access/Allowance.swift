@@ -43,15 +43,12 @@ extension Authoriser {
 extension AccessView {
     /// Whether the caller may do an operation with what it was done to the first time, and so may have its answer again.
     ///
-    /// - Parameter ring: the ring that it was about, or that the key was in; nil when none is known.
+    /// - Parameters:
+    ///   - key: the key that it was about; nil for none.
+    ///   - ring: the ring that the key was in, for a key that is gone; nil when none is known.
     func allows(_ opcode: Opcode, on key: KeyID?, named ring: String?, in snapshot: Snapshot) -> Bool {
         let permission = opcode.entry.permission
-        if opcode.entry.isInstanceWide { return allows(permission, on: .instance) }
-        if let key {
-            // A key that is gone has taken its ring with it, unless the answer tells.
-            return allows(permission, on: snapshot.keys[key]?.target ?? .key(key, ring: ring ?? ""))
-        }
-        if let ring { return allows(permission, on: .ring(ring)) }
-        return allows(permission)
+        guard !opcode.entry.isInstanceWide, let key else { return allows(permission, on: .instance) }
+        return allows(permission, on: snapshot.keys[key]?.target ?? .key(key, ring: ring ?? ""))
     }
 }

@@ -100,7 +100,7 @@ package final class KeyLedger: Sendable {
             try Reply.decode(earlier.reply.span.bytes)
         }
         let key = earlier.key == KeyID(high: 0, low: 0) ? nil : earlier.key
-        guard asked.access.allows(asked.opcode, on: key, named: (reply as? any RingNaming)?.ringName, in: snapshots.current) else {
+        guard asked.access.allows(asked.opcode, on: key, named: (reply as? KeyRecord)?.ring, in: snapshots.current) else {
             throw Refusal(.denied)
         }
         return reply
@@ -188,12 +188,3 @@ struct Decision<Reply: WireMessage> {
         self.write = write
     }
 }
-
-/// An answer that tells which ring it is about.
-private protocol RingNaming {
-    var ringName: String? { get }
-}
-
-extension KeyRecord: RingNaming { fileprivate var ringName: String? { ring } }
-
-extension RingRecord: RingNaming { fileprivate var ringName: String? { id } }

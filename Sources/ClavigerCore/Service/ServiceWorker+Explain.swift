@@ -23,6 +23,8 @@ extension ServiceWorker {
                 target = .key(found.id, ring: found.ring)
                 key = found
             }
+        } else if opcode?.entry.isInstanceWide == true {
+            target = .instance
         } else {
             switch permission.reach {
             case .key, .ring: target = .anything
@@ -34,6 +36,11 @@ extension ServiceWorker {
             subject: subject, caller: AccessText.caller(subject), snapshot: call.access.snapshot,
             question: AccessSnapshot.Question(permission, on: target, context: message.context), authoriser: service.authoriser)
         var reply = explanation.reply
+        if let opcode { reply.add(remarks(on: opcode, key, target)) }
+        if opcode == .acceptRollback, !service.authoriser.isOwn(explanation.caller) {
+            reply.isAllowed = false
+            reply.decidedBy = "only user 0 and the daemon's own user may; the unlock group may not, and no grant counts"
+        }
         if let opcode, let state = key?.stored.state(at: service.time.now()), !opcode.entry.keyStates.isEmpty,
             !opcode.entry.keyStates.contains(state)
         {
@@ -42,6 +49,28 @@ extension ServiceWorker {
         reply.details = reply.details.prefix(Limits.maximumExplanation).map { String($0.prefix(Limits.maximumMessage)) }
         return try call.answer.reply(reply)
     }
+}
+
+extension ServiceWorker {
+    /// What the daemon asks for beside the permission.
+    private func remarks(on opcode: Opcode, _ key: KeyEntry?, _ target: AccessTarget) -> [String] {
+        var remarks: [String] = []
+        if opcode.entry.isManagement, let path = service.adminPath { remarks.append("it is taken on \(path) only") }
+        if target == .anything { remarks.append("name a target to ask about one key or ring") }
+        switch opcode {
+        case .keyMove: remarks.append("it needs \(Permission.moveKeys.rawValue) on the ring that the key comes to too")
+        case .approvalRequest, .approvalApprove: remarks.append("it needs the permission of the action itself too")
+        case _: break
+        }
+        if let key, !key.stored.dualControl.isEmpty, opcode.entry.retry == .withOperationID {
+            remarks.append("the key needs a second person for some actions: see 'claviger key show'")
+        }
+        return remarks
+    }
+}
+
+extension AccessExplainReply {
+    fileprivate mutating func add(_ remarks: [String]) { details += remarks }
 }
 
 /// The answer to "why?" for one caller and one question.

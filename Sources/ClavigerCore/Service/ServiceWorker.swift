@@ -110,7 +110,8 @@ final class ServiceWorker: RequestWorker {
         uses = []
         allowances = request.opcode.entry.retry == .always ? nil : Allowances()
         let call = Call(
-            request: request, access: view, allowances: allowances, body: UnsafeRawBufferPointer(rebasing: frame[Limits.headerLength...]),
+            request: request, access: view, allowances: allowances,
+            body: UnsafeRawBufferPointer(rebasing: frame[Limits.headerLength...]),
             answer: Answer(request: request, buffer: reply), scheduling: scheduling)
         do throws(Refusal) {
             // Authorise: nothing of the body is even looked at before.
@@ -147,6 +148,7 @@ final class ServiceWorker: RequestWorker {
             return
         }
         guard view.allows(permission, on: .instance) else { throw Refusal(.denied) }
+        // Whatever else it is allowed by, this is asked again too.
         allowances?.add(permission, on: .instance)
     }
 
