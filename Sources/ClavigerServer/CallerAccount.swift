@@ -4,17 +4,23 @@ import Synchronization
 
 /// What one caller takes of the server: its connections, its requests in flight, and how fast it asks.
 ///
-/// A caller is a user, apart by systemd unit: who opens many connections is still one.
+/// A caller is a user, apart by systemd service: who opens many connections is still one, and so is who logs in many times.
 final class CallerAccount: Sendable {
     /// Whose account it is.
-    struct Key: Hashable {
-        let uid: UInt32
-        let unit: String?
+    enum Key: Hashable {
+        case user(UInt32, unit: String?)
+        /// All of other namespaces together: there one person has as many user numbers as he likes.
+        case foreign
 
         init(_ caller: Caller) {
-            uid = caller.uid
-            unit = caller.unit
+            let unit = caller.unit.flatMap { CallerAccount.isOfUsers($0) ? nil : $0 }
+            self = caller.isForeign ? .foreign : .user(caller.uid, unit: unit)
         }
+    }
+
+    /// Whether a unit is a user's to open as many of as he likes: each session is a scope, and his own service manager a service.
+    private static func isOfUsers(_ unit: String) -> Bool {
+        unit.hasSuffix(".scope") || (unit.hasPrefix("user@") && unit.hasSuffix(".service"))
     }
 
     private struct Bucket {

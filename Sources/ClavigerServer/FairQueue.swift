@@ -38,14 +38,12 @@ struct FairQueue<Element> {
     /// Whether `pop` would give an item.
     func holds(where mayServe: @Sendable (CallerAccount) -> Bool) -> Bool { lanes.values.contains { mayServe($0.caller) } }
 
-    /// Takes out the first item that `condition` is true for, of the caller whose turn comes first.
+    /// Takes out the first item that `condition` is true for, of the caller whose turn comes first. That was its turn.
     mutating func remove(where condition: (Element) -> Bool) -> Element? {
         for key in order.all {
             guard let item = lanes[key]?.items.remove(where: condition) else { continue }
-            if lanes[key]?.items.first == nil {
-                lanes[key] = nil
-                _ = order.remove { $0 == key }
-            }
+            _ = order.remove { $0 == key }
+            if lanes[key]?.items.first == nil { lanes[key] = nil } else { order.push(key) }
             count -= 1
             return item
         }

@@ -7,8 +7,7 @@ extension OpcodeEntry {
 
     static let keyRead = OpcodeEntry(
         name: "key-read", summary: "Returns what a standard key keeps.", permission: .readSecrets, isInstanceWide: false,
-        retry: .always,
-        isManagement: true, usesToken: true, keyStates: KeyAction.read.states, recorded: ["version"],
+        retry: .always, usesToken: true, keyStates: KeyAction.read.states, recorded: ["version"],
         request: Schema.keyReadRequest, reply: Schema.keyReadReply)
 
     static let keyUpdate = OpcodeEntry(

@@ -31,19 +31,18 @@ extension OpcodeEntry {
 
     static let registrationSet = OpcodeEntry(
         name: "registration-set", summary: "Registers a resource with a key, or changes its registration.",
-        permission: .registerResources, isInstanceWide: false, retry: .withOperationID, isManagement: true,
+        permission: .registerResources, isInstanceWide: false, retry: .withOperationID,
         keyStates: KeyAction.renew.states,
         recorded: ["operation", "resource", "description", "retention", "lease-ms", "version", "revision"],
         request: Schema.registrationSetRequest, reply: Schema.registrationRecord)
 
     static let registrationRelease = OpcodeEntry(
         name: "registration-release", summary: "Ends a registration.", permission: .registerResources, isInstanceWide: false,
-        retry: .withOperationID,
-        isManagement: true, keyStates: KeyAction.release.states, recorded: ["operation", "resource"],
+        retry: .withOperationID, keyStates: KeyAction.release.states, recorded: ["operation", "resource"],
         request: Schema.registrationReleaseRequest, reply: [])
 
     static let registrationList = OpcodeEntry(
         name: "registration-list", summary: "Lists registrations, a page at a time.", permission: .readKeys,
-        isInstanceWide: false, retry: .always,
-        isManagement: true, usesToken: true, request: Schema.registrationListRequest, reply: Schema.registrationListReply)
+        isInstanceWide: false, retry: .always, usesToken: true, request: Schema.registrationListRequest,
+        reply: Schema.registrationListReply)
 }

@@ -173,6 +173,7 @@ final class Daemon {
 
     private func makeListeners(_ manager: ServiceManager) throws(Failure) -> [Listener] {
         var listeners = manager.sockets.map { Listener(adopting: $0.descriptor, isAdmin: $0.name == Daemon.adminSocketName) }
+        if listeners.contains(where: \.isAdmin) { try requireAdminPath() }
         if !manager.sockets.contains(where: { $0.name != Daemon.adminSocketName }) {
             listeners.append(try explain { () throws(ListenerError) in try Listener(configuration.socket) })
         }
@@ -182,6 +183,23 @@ final class Daemon {
             listeners.append(admin)
         }
         return listeners
+    }
+
+    /// Requires that an admin socket from systemd is the configured one, since the other socket refuses management only where one is, and
+    /// that not everybody may connect: that is systemd's default.
+    private func requireAdminPath() throws(Failure) {
+        let name = Daemon.adminSocketName
+        guard let path = configuration.socket.adminPath else {
+            throw Failure(
+                reason: "systemd passes a socket named \(name), but socket.admin-path is not set: set it to that socket's path")
+        }
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else {
+            throw Failure(reason: "systemd passes a socket named \(name), but socket.admin-path, \(path), is no socket")
+        }
+        guard status.st_mode & 0o007 == 0 else {
+            throw Failure(reason: "everybody may connect to \(path): set SocketMode=0600, or 0660 with SocketGroup=, in its unit")
+        }
     }
 
     private func tell(_ manager: ServiceManager, _ state: ServiceState) {

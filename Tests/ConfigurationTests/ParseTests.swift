@@ -167,6 +167,17 @@ import Testing
         }
     }
 
+    @Test func whoUnlocksMustReachTheAdminSocket() {
+        let (group, path) = ("unlock.group = \"ops\"\n", "socket.admin-path = \"/a\"\n")
+        let token = "token.uri = \"pkcs11:\"\n"
+        #expect(
+            problems(group + path + token) == [
+                "c.toml:1: unlock.group cannot connect to socket.admin-path: set socket.admin-group too"
+            ])
+        #expect(problems(group + path + "socket.admin-group = \"ops\"\n" + token).isEmpty)
+        #expect(problems(group + token).isEmpty)
+    }
+
     @Test func aStorageFormatNeedsItsPath() {
         #expect(problems(file("module.storage-format", "\"attribute-files\"")).count == 1)
         #expect(

@@ -80,9 +80,32 @@ final class Tally: Sendable {
         }
         let reborn = Names(users: [2_000: "ann"])
         #expect(try !Self.allows(grants, .unwrap, Self.keyTarget, Self.caller(2_000), names: reborn))
-        // A number that never had a name is all there is to know.
+        // A number that had no name must have none today either: who gets an account of that number later is somebody else.
         let nameless = [try Self.grant(Subject(user: Subject.Account(number: 61_001, name: nil)), "Unwrapper")]
         #expect(try Self.allows(nameless, .unwrap, Self.keyTarget, Self.caller(61_001), names: Names(users: [:])))
+        #expect(
+            try !Self.allows(nameless, .unwrap, Self.keyTarget, Self.caller(61_001), names: Names(users: [61_001: "new"])))
+        let group = [try Self.grant(Subject(group: Subject.Account(number: 50, name: nil)), "Wrapper")]
+        #expect(try Self.allows(group, .wrap, Self.keyTarget, member, names: Names(users: [:], groups: [:])))
+        #expect(try !Self.allows(group, .wrap, Self.keyTarget, member, names: Names(users: [:], groups: [50: "finance"])))
+    }
+
+    /// While the account database does not answer, what it said last counts; what it never said matches nothing, not even a number
+    /// without a name.
+    @Test func anAccountDatabaseThatFails() throws {
+        let fails = Atomic(false)
+        let asked = Atomic(0)
+        let cache = AccountCache(memory: 0) { (_, number) throws(AccountCache.LookupFailure) in
+            asked.add(1, ordering: .relaxed)
+            if fails.load(ordering: .relaxed) { throw AccountCache.LookupFailure() }
+            return number == 1_000 ? "ann" : nil
+        }
+        #expect(cache.user(1_000) == "ann" && cache.user(1_001) == nil)
+        fails.store(true, ordering: .relaxed)
+        #expect(cache.user(1_000) == "ann" && cache.user(1_001) == nil)
+        let nameless = Subject(user: Subject.Account(number: 1_002, name: nil))
+        #expect(nameless?.miss(Self.caller(1_002), cache) == .recreatedUser)
+        #expect(asked.load(ordering: .relaxed) == 5)
     }
 
     @Test func callersOfOtherNamespacesMatchNothing() throws {

@@ -62,11 +62,43 @@ import Testing
                 }
                 #expect(found == wanted)
                 lanes[lane].removeAll { $0 == wanted }
-                if lanes[lane].isEmpty { order.removeAll { $0 == lane } }
+                // That was its turn.
+                order.removeAll { $0 == lane }
+                if !lanes[lane].isEmpty { order.append(lane) }
             }
             #expect(queue.count == lanes.reduce(0) { $0 + $1.count })
             for lane in 0..<4 { #expect(queue.count(of: accounts[lane]) == lanes[lane].count) }
         }
+    }
+
+    /// Who is taken out of turn, as a guest between two items of a batch, has had his turn.
+    @Test func aGuestHasHadItsTurn() {
+        let accounts = [1, 2].map { uid in
+            CallerAccount(
+                CallerAccount.Key(Caller(pid: 1, uid: uid, gid: 0, groups: [], unit: nil, pidfdVerified: true)),
+                isPrivileged: false)
+        }
+        var queue = FairQueue<Int>()
+        for item in 0..<10 { queue.push(item, of: accounts[0]) }
+        for item in 10..<12 { queue.push(item, of: accounts[1]) }
+        let taken = (0..<5).compactMap { _ in queue.remove { _ in true } }
+        #expect(taken == [0, 10, 1, 11, 2])
+    }
+
+    /// Sessions and the service manager of a user are the user; services are apart; who is in other namespaces is one for all.
+    @Test func oneCallerIsOneAccount() {
+        func key(_ uid: UInt32, _ unit: String? = nil, isForeign: Bool = false) -> CallerAccount.Key {
+            CallerAccount.Key(
+                Caller(pid: 1, uid: uid, gid: 0, groups: [], unit: unit, pidfdVerified: true, isForeign: isForeign))
+        }
+        for unit in ["session-1.scope", "session-c2.scope", "user@1000.service", "run-u7.scope"] {
+            #expect(key(1_000, unit) == key(1_000))
+        }
+        #expect(key(1_000, "a.service") != key(1_000, "b.service"))
+        #expect(key(1_000, "a.service") != key(1_001, "a.service"))
+        #expect(key(1_000) != key(1_001))
+        #expect(key(0, isForeign: true) == key(100_000, isForeign: true))
+        #expect(key(0, isForeign: true) != key(0))
     }
 
     /// One who has a hundred requests waiting is served once between two of another.

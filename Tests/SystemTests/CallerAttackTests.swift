@@ -143,6 +143,37 @@ import Testing
             #expect(try daemon.claviger("key", "create", name, "--ring", ring).status == 0)
         }
         #expect(try daemon.claviger("access", "grant", "user:\(Self.stranger)", "Reader", "--key", "mine").status == 0)
+        // The envelopes of keys, as root makes them; and one of a key that is not there.
+        let made = try Self.run(
+            """
+            s = connect(0)
+            for name in [b'payroll', b'far', b'mine']:
+                item = field(1, b'0123456789abcdef')
+                s.sendall(frame(0x10, 1, field(1, name) + field(2, struct.pack('>II', 1, len(item)) + item)))
+                rest, fields = answer(s)[2][14:], []
+                while len(rest) >= 6:
+                    size = struct.unpack('>I', rest[2:6])[0]; fields.append(rest[6:6 + size]); rest = rest[6 + size:]
+                print(max(fields, key=len).hex())
+            """, daemon, "none")
+        var envelopes = made.text.split(separator: "\n").map(String.init)
+        try #require(envelopes.count == 3, "\(made.text)\(made.errorText)")
+        envelopes.insert(String(envelopes[0].prefix(20)) + "ffffffff" + String(envelopes[0].dropFirst(28)), at: 0)
+        for (place, envelope) in envelopes.enumerated() {
+            for opcode in [0x11, 0x12] {
+                let before = try faults.calls().count
+                let ended = try Self.run(
+                    """
+                    s = connect(\(Self.stranger))
+                    item = field(1, bytes.fromhex('\(envelope)'))
+                    s.sendall(frame(\(opcode), 1, field(2, struct.pack('>II', 1, len(item)) + item))); a = answer(s)
+                    print(succeeded(a), struct.unpack('>I', a[2][20:24])[0] if a[0] == 1 else a[1])
+                    """, daemon, "none")
+                let calls = try faults.calls().dropFirst(before).map(\.function).filter { $0 != "C_OpenSession" }
+                let isOwn = place == envelopes.count - 1
+                #expect(ended.text == (isOwn ? "True 0\n" : "False 33\n"), "\(place): \(ended.text)\(ended.errorText)")
+                #expect(calls.isEmpty == !isOwn, "\(place): \(calls)")
+            }
+        }
         for name in ["payroll", "far", "absent", "6f1d3c5a-9b7e-4a02-8c41-d2e3f4a5b6c7", "mine"] {
             let before = try faults.calls().count
             let ended = try Self.run(
@@ -161,7 +192,8 @@ import Testing
     }
 
     /// Lesson E9: with 1,000 requests in flight, none succeeds once the revoke, or the disable, is acknowledged.
-    @Test(arguments: ["revoke", "disable"]) func e9_nothingAfterTheAcknowledgement(what: String) throws {
+    @Test(arguments: ["revoke", "disable"], ["wrap", "unwrap", "rewrap"])
+    func e9_nothingAfterTheAcknowledgement(what: String, operation: String) throws {
         guard Self.isRoot("e9_nothingAfterTheAcknowledgement") else { return }
         let (daemon, grant) = try Self.prepared()
         let ended = try Self.run(
@@ -169,7 +201,18 @@ import Testing
             # 40 connections with 25 requests of 16 wraps each: every reply fits its socket's buffer, so what was queued before the
             # acknowledgement can be read then, and whatever comes behind it was queued afterwards.
             conns = [connect(\(Self.service)) for _ in range(40)]
-            for s in conns: s.sendall(b''.join(wrap(n, 16) for n in range(1, 26)))
+            opcode = {'wrap': 0x10, 'unwrap': 0x11, 'rewrap': 0x12}['\(operation)']
+            conns[0].sendall(wrap(1)); first = answer(conns[0]); assert succeeded(first), first
+            # The one item's fields, of which the envelope is the longest.
+            rest, fields = first[2][14:], []
+            while len(rest) >= 6:
+                tag, size = struct.unpack('>HI', rest[:6]); fields.append(rest[6:6 + size]); rest = rest[6 + size:]
+            envelope = max(fields, key=len)
+            def ask(number, items=1):
+                if opcode == 0x10: return wrap(number, items)
+                item = field(1, envelope)
+                return frame(opcode, number, field(2, struct.pack('>I', items) + (struct.pack('>I', len(item)) + item) * items))
+            for s in conns: s.sendall(b''.join(ask(n, 16) for n in range(1, 26)))
             command = ['access', 'revoke', grant] if '\(what)' == 'revoke' else ['key', 'disable', 'payroll']
             subprocess.run([claviger] + command, check=True, stdout=subprocess.DEVNULL)
             before = late = refused = 0
@@ -183,7 +226,7 @@ import Testing
                         else: late += 1
                     else: refused += 1
             for s in conns[:5]:
-                s.sendall(wrap(99)); assert not succeeded(answer(s))
+                s.sendall(ask(99)); assert not succeeded(answer(s))
             print(before, late, refused)
             """, daemon, grant)
         #expect(ended.status == 0, "\(ended.text) \(ended.errorText)")
@@ -191,7 +234,9 @@ import Testing
         try #require(counts.count == 3, "\(ended.text)")
         #expect(counts[1] == 0, "\(counts[1]) answers after the acknowledgement")
         #expect(counts[2] > 0 && counts[0] + counts[2] == 1_000)
-        print("CallerAttackTests: \(what): \(counts[0]) answered before, \(counts[2]) refused after, of 1,000 in flight")
+        print(
+            "CallerAttackTests: \(what), \(operation): \(counts[0]) answered before, \(counts[2]) refused after, of 1,000 in flight"
+        )
     }
 
     /// Management on a socket of its own: the other one refuses it to everybody, and takes all else.
@@ -217,7 +262,45 @@ import Testing
         for (number, opcode) in Opcode.allCases.enumerated() where opcode.entry.isManagement {
             #expect(try peer.ask(opcode, id: UInt32(number)).refusal == .adminSocketOnly, "\(opcode)")
         }
+        // What a service does with its own secret and for its own resources is no management.
+        for (number, opcode) in [Opcode.keyRead, .registrationSet, .registrationRelease, .registrationList].enumerated() {
+            #expect(try peer.ask(opcode, id: 1_000 + UInt32(number)).refusal != .adminSocketOnly, "\(opcode)")
+        }
         daemon.stop()
         #expect(access(admin, F_OK) != 0)
+    }
+
+    /// An admin socket from systemd must be the configured one, or the other socket would take management too, and must not be open to all.
+    @Test func aPassedAdminSocketIsTheConfiguredOne() throws {
+        var settings = DaemonHarness.Settings()
+        let daemon = try DaemonHarness(settings)
+        let admin = daemon.directory + "/admin"
+        let wrapper = daemon.directory + "/pass.py"
+        try writeFile(
+            wrapper,
+            """
+            import os, socket, sys
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            if os.path.exists(sys.argv[1]): os.unlink(sys.argv[1])
+            s.bind(sys.argv[1]); os.chmod(sys.argv[1], int(sys.argv[2], 8)); s.listen(8)
+            if s.fileno() != 3: os.dup2(s.fileno(), 3)
+            os.set_inheritable(3, True)
+            os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='claviger-admin')
+            os.execv(sys.argv[3], sys.argv[3:])
+            """)
+        func start(_ mode: String) throws { try daemon.start(through: ["/usr/bin/python3", wrapper, admin, mode]) }
+        func failure(_ mode: String) -> String {
+            do { try start(mode) } catch { return "\(error)" }
+            daemon.stop()
+            return "it started"
+        }
+        #expect(failure("600").contains("socket.admin-path is not set"))
+        settings.socketLines = ["admin-path = \"\(admin)\""]
+        try daemon.configure(settings)
+        #expect(failure("666").contains("everybody may connect"))
+        try start("600")
+        try daemon.wait(for: .ready)
+        #expect(try daemon.claviger("key", "create", "payroll").errorText.contains("admin-socket-only"))
+        #expect(try daemon.claviger("key", "create", "payroll", "--socket", admin).status == 0)
     }
 }

@@ -71,7 +71,8 @@ package enum AccessText {
             case .user: AccountLookup.user(named: name)?.uid
             case .group: AccountLookup.group(named: name)
             }
-        if let found { return Subject.Account(number: found, name: name) }
+        // One number may have several names (root and toor): the one that is looked up by number is what a caller is compared by.
+        if let found { return Subject.Account(number: found, name: AccountLookup.name(kind, found) ?? name) }
         guard let number = UInt32(name), number != nobody, name.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else {
             let word =
                 switch kind {

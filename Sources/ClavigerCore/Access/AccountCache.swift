@@ -17,18 +17,34 @@ package final class AccountCache: AccountNames {
     }
 
     /// How long an answer counts, in nanoseconds.
-    static let memory: UInt64 = 2_000_000_000
+    private let memory: UInt64
     /// Answers remembered at most: more accounts than grants ever name.
     static let maximum = 10_000
 
     private let answers = Mutex(Answers())
-    private let lookUp: @Sendable (Kind, UInt32) -> String?
+    private let lookUp: @Sendable (Kind, UInt32) throws(LookupFailure) -> String?
+
+    /// The account database did not answer: whether the number has a name is not known.
+    package struct LookupFailure: Error {
+        package init() {}
+    }
+
+    /// What an account is called that could not be looked up and never was: no account has this name, so no grant holds.
+    static let unknown = ""
 
     /// What is looked up.
     package enum Kind: Sendable { case user, group }
 
     /// A cache over the system's databases, or over `lookUp`.
-    package init(lookUp: @escaping @Sendable (Kind, UInt32) -> String? = { AccountLookup.name($0, $1) }) { self.lookUp = lookUp }
+    package init(
+        memory: UInt64 = 2_000_000_000,
+        lookUp: @escaping @Sendable (Kind, UInt32) throws(LookupFailure) -> String? = { (kind, number) throws(LookupFailure) in
+            try AccountLookup.nameNow(kind, number)
+        }
+    ) {
+        self.memory = memory
+        self.lookUp = lookUp
+    }
 
     package func user(_ number: UInt32) -> String? { name(.user, number, \.users) }
 
@@ -36,12 +52,17 @@ package final class AccountCache: AccountNames {
 
     private func name(_ kind: Kind, _ number: UInt32, _ path: WritableKeyPath<Answers, [UInt32: Answer]>) -> String? {
         let now = Clock.monotonic()
-        if let answer = answers.withLock({ $0[keyPath: path][number] }), answer.until > now { return answer.name }
+        let known = answers.withLock { $0[keyPath: path][number] }
+        if let known, known.until > now { return known.name }
         // Outside the lock: two that ask at once both look.
-        let name = lookUp(kind, number)
+        let name: String?
+        do throws(LookupFailure) { name = try lookUp(kind, number) } catch {
+            // A directory server that is away re-creates no account: what it said last counts on.
+            name = known.map { $0.name } ?? AccountCache.unknown
+        }
         answers.withLock { answers in
             if answers[keyPath: path].count >= AccountCache.maximum { answers[keyPath: path] = [:] }
-            answers[keyPath: path][number] = Answer(name: name, until: now + AccountCache.memory)
+            answers[keyPath: path][number] = Answer(name: name, until: now + memory)
         }
         return name
     }
@@ -49,18 +70,34 @@ package final class AccountCache: AccountNames {
 
 /// The system's account databases (passwd, group).
 package enum AccountLookup {
-    /// The name of a user or group; nil when the number has none.
+    /// The name of a user or group; nil when the number has none, or when nobody can tell.
     package static func name(_ kind: AccountCache.Kind, _ number: UInt32) -> String? {
+        do throws(AccountCache.LookupFailure) { return try nameNow(kind, number) } catch { return nil }
+    }
+
+    /// The name of a user or group; nil when the number has none.
+    package static func nameNow(
+        _ kind: AccountCache.Kind, _ number: UInt32
+    ) throws(AccountCache.LookupFailure) -> String? {
+        let (code, name) = lookUp(kind, number)
+        // getpwnam(3): these mean that there is no such entry, as 0 does.
+        switch code {
+        case 0, ENOENT, ESRCH, EBADF, EPERM: return name
+        case _: throw AccountCache.LookupFailure()
+        }
+    }
+
+    private static func lookUp(_ kind: AccountCache.Kind, _ number: UInt32) -> (Int32, String?) {
         switch kind {
         case .user:
-            entry { buffer, size in
+            codedEntry { buffer, size in
                 var entry = passwd()
                 var found: UnsafeMutablePointer<passwd>?
                 let code = getpwuid_r(number, &entry, buffer, size, &found)
                 return (code, found == nil ? nil : entry.pw_name.map { String(cString: $0) })
             }
         case .group:
-            entry { buffer, size in
+            codedEntry { buffer, size in
                 var entry = Glibc.group()
                 var found: UnsafeMutablePointer<Glibc.group>?
                 let code = getgrgid_r(number, &entry, buffer, size, &found)
@@ -100,15 +137,17 @@ package enum AccountLookup {
     }
 
     // Grows until the entry fits: a group's members stand in it.
-    private static func entry<R>(_ body: (UnsafeMutablePointer<CChar>, Int) -> (Int32, R?)) -> R? {
+    private static func entry<R>(_ body: (UnsafeMutablePointer<CChar>, Int) -> (Int32, R?)) -> R? { codedEntry(body).1 }
+
+    private static func codedEntry<R>(_ body: (UnsafeMutablePointer<CChar>, Int) -> (Int32, R?)) -> (Int32, R?) {
         var size = 1_024
         while size <= 1 << 20 {
             let (code, result) = withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) { buffer in
                 buffer.baseAddress.map { body($0, size) } ?? (ENOMEM, nil)
             }
-            if code != ERANGE { return result }
+            if code != ERANGE { return (code, result) }
             size *= 4
         }
-        return nil
+        return (ERANGE, nil)
     }
 }

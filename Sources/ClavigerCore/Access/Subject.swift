@@ -7,7 +7,8 @@ package struct Subject: Hashable, Sendable, CustomStringConvertible {
     /// A number that belongs to another name today is another account: it inherits nothing.
     package struct Account: Hashable, Sendable {
         package let number: UInt32
-        /// nil when the number had no name: then the number alone counts.
+        /// nil when the number had no name: then it must have none today either, for whoever gets an account of that number later is
+        /// somebody else.
         package let name: String?
 
         package init(number: UInt32, name: String?) {
@@ -44,11 +45,11 @@ package struct Subject: Hashable, Sendable, CustomStringConvertible {
         if caller.isForeign { return .foreign }
         if let user {
             guard caller.uid == user.number else { return .user }
-            if let name = user.name, accounts.user(user.number) != name { return .recreatedUser }
+            guard accounts.user(user.number) == user.name else { return .recreatedUser }
         }
         if let group {
             guard caller.isMember(of: group.number) else { return .group }
-            if let name = group.name, accounts.group(group.number) != name { return .recreatedGroup }
+            guard accounts.group(group.number) == group.name else { return .recreatedGroup }
         }
         if let unit, caller.unit != unit { return .unit }
         return nil

@@ -25,6 +25,12 @@ extension Configuration {
         configuration.requests.read(&reader)
         configuration.audit.read(&reader)
         configuration.log.read(&reader)
+        if configuration.unlock.group != nil, configuration.socket.adminPath != nil, configuration.socket.adminGroup == nil,
+            let line = reader.line("unlock.group")
+        {
+            // The PIN is presented on the admin socket, to which only its owner could connect.
+            reader.problem(line, "unlock.group cannot connect to socket.admin-path: set socket.admin-group too")
+        }
         let problems = reader.finish()
         guard problems.isEmpty else { throw .invalid(problems) }
         return configuration

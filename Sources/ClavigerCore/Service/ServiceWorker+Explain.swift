@@ -14,7 +14,7 @@ extension ServiceWorker {
             throw Refusal(.invalidValue, "there is no operation and no permission '\(message.action)'")
         }
         var key: KeyEntry?
-        let target: AccessTarget
+        var target: AccessTarget
         if let text = message.target {
             if text.hasPrefix("ring:") {
                 target = .ring(try AccessText.ring(String(text.dropFirst("ring:".count))))
@@ -23,8 +23,6 @@ extension ServiceWorker {
                 target = .key(found.id, ring: found.ring)
                 key = found
             }
-        } else if opcode?.entry.isInstanceWide == true {
-            target = .instance
         } else {
             switch permission.reach {
             case .key, .ring: target = .anything
@@ -32,6 +30,8 @@ extension ServiceWorker {
             }
         }
         if let key { record.note(key: key.id, version: nil) }
+        // Whatever was named: the daemon asks for a grant for the whole instance.
+        if opcode?.entry.isInstanceWide == true { target = .instance }
         let explanation = Explanation(
             subject: subject, caller: AccessText.caller(subject), snapshot: call.access.snapshot,
             question: AccessSnapshot.Question(permission, on: target, context: message.context), authoriser: service.authoriser)
