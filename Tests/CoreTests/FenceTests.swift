@@ -90,9 +90,19 @@ import Testing
 
     private static func denials() throws {
         let instance = try TestInstance()
-        for (number, name) in ["granted", "forbidden"].enumerated() {
-            _ = try instance.perform(
-                TestInstance.change(UInt64(number), .keyCreate, .create(TestInstance.key(name))))
+        try send(instance, .ringCreate, RingCreateRequest(id: "other", operation: OperationID(high: 1, low: 2)))
+        var envelopes: [[UInt8]] = []
+        for (number, name) in ["granted", "forbidden", "far"].enumerated() {
+            var key = TestInstance.key(name)
+            if name == "far" { key.ring = "other" }
+            let made = try instance.perform(TestInstance.change(UInt64(number), .keyCreate, .create(key)))
+            if name != "granted" { envelopes.append(try instance.wrap([1, 2, 3], made.id)) }
+            guard name == "forbidden" else { continue }
+            // The same envelope of a key that is not there.
+            var absent = try #require(envelopes.last)
+            let place = try #require(absent.indices.first { absent[$0...].starts(with: made.id.bytes) })
+            absent.replaceSubrange(place..<place + 16, with: (RandomSource.identifier() as KeyID).bytes)
+            envelopes.append(absent)
         }
         try send(
             instance, .accessGrant,
@@ -100,7 +110,7 @@ import Testing
                 subject: "user:61001", operation: OperationID(high: 1, low: 1), role: "Manager", scope: "key:granted"))
         let store = try instance.token.store
         var answers: Set<String> = []
-        for reference in ["forbidden", "absent", "6f1d3c5a-9b7e-4a02-8c41-d2e3f4a5b6c7"] {
+        for reference in ["forbidden", "far", "absent", "6f1d3c5a-9b7e-4a02-8c41-d2e3f4a5b6c7"] {
             for opcode in [Opcode.keyShow, .keyVersions, .keyDisable, .keyRotate] {
                 let before = try store.withConnection { connection throws(StoreError) in connection.statements }
                 do {
@@ -118,8 +128,27 @@ import Testing
                 answers.insert("\(opcode) takes \(after - before)")
             }
         }
+        // An envelope names its key by itself: another way to it, and the same steps.
+        for envelope in envelopes {
+            for opcode in [Opcode.unwrap, .rewrap] {
+                let before = try store.withConnection { connection throws(StoreError) in connection.statements }
+                let item = OpenItem(envelope: ByteRange(offset: 0, count: envelope.count))
+                let code =
+                    opcode == .unwrap
+                    ? try instance.ask(opcode, UnwrapRequest(key: nil, items: [item]), source: envelope, as: stranger) {
+                        try CipherReply.decode($0).items[0].code
+                    }
+                    : try instance.ask(opcode, RewrapRequest(key: nil, items: [item]), source: envelope, as: stranger) {
+                        try CipherReply.decode($0).items[0].code
+                    }
+                let after = try store.withConnection { connection throws(StoreError) in connection.statements }
+                answers.insert("\(opcode) \(code)")
+                answers.insert("\(opcode) takes \(after - before)")
+                #expect(code == RefusalCode.denied.rawValue)
+            }
+        }
         // One refusal and one count for each operation, whatever was named.
-        #expect(answers.count == 8, "\(answers.sorted())")
+        #expect(answers.count == 12, "\(answers.sorted())")
         let before = try store.withConnection { connection throws(StoreError) in connection.statements }
         let message = KeyChangeRequest(key: .name("granted"), operation: RandomSource.identifier())
         #expect(try instance.ask(.keyDisable, message, as: stranger) { _ in true })
