@@ -3,12 +3,12 @@ import SecureMemory
 
 // The daemon about itself: status, whoami, unlock.
 extension ServiceWorker {
-    func status() throws(Refusal) -> StatusReply {
+    func status(_ call: Call) throws(Refusal) -> StatusReply {
         var reply = StatusReply(health: service.health)
         reply.version = Service.version
         reply.instance = service.token.instance.id
         reply.uptime = (Clock.monotonic() - service.started) / 1_000_000
-        reply.keys = UInt32(clamping: service.snapshots.current.keys.count)
+        reply.keys = UInt32(clamping: visibleKeys(call.access))
         if let figures = service.figures {
             reply.workers = UInt32(clamping: figures.workers)
             reply.connections = UInt32(clamping: figures.connections)
@@ -18,6 +18,14 @@ extension ServiceWorker {
         if service.token.currentStatus.state.serves { reply.isAnchored = service.token.isAnchored }
         reply.quarantined = UInt32(clamping: service.token.quarantinedCount)
         return reply
+    }
+
+    /// How many keys a caller may see: for a stranger none, whatever there is.
+    private func visibleKeys(_ access: AccessView) -> Int {
+        let keys = service.snapshots.current.keys
+        if access.allows(.readKeys, on: .instance) { return keys.count }
+        guard access.allows(.readKeys) else { return 0 }
+        return keys.values.count { access.allows(.readKeys, on: $0.target) }
     }
 
     func whoami(_ access: AccessView) -> WhoamiReply {

@@ -156,7 +156,7 @@ final class ServiceWorker: RequestWorker {
         switch call.request.opcode {
         case .ping: return try call.reply(toEmpty: EmptyMessage())
         case .health: return try call.reply(toEmpty: service.health)
-        case .status: return try call.reply(toEmpty: status())
+        case .status: return try call.reply(toEmpty: status(call))
         case .metrics: return try call.reply(toEmpty: MetricsReply(text: service.metrics))
         case .whoami: return try call.reply(toEmpty: whoami(call.access))
         case .wrap: return try wrap(call, &record)

@@ -67,7 +67,7 @@ public struct StatusReply: WireMessage {
     public var instance: InstanceID?
     /// Milliseconds since the start.
     public var uptime: UInt64 = 0
-    /// How many keys there are.
+    /// How many keys there are, of those that the caller may see.
     public var keys: UInt32 = 0
     /// How many workers there are.
     public var workers: UInt32 = 0

@@ -102,7 +102,7 @@ public enum Schema {
         FieldEntry(3, "version", anyMessage, "The daemon's version."),
         FieldEntry(4, "instance", .id, required: false, "The instance's id, once it is known."),
         FieldEntry(5, "uptime-ms", .u64, "Since when it runs, in milliseconds."),
-        FieldEntry(6, "keys", anyU32, "How many keys it holds."),
+        FieldEntry(6, "keys", anyU32, "How many keys it holds that the caller may see."),
         FieldEntry(7, "workers", anyU32, "How many workers it has."),
         FieldEntry(8, "connections", anyU32, "How many connections are open."),
         FieldEntry(9, "requests", .u64, "How many requests it has answered since its start."),
