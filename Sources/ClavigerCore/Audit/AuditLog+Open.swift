@@ -3,6 +3,7 @@ import ClavigerWire
 import Glibc
 import Logging
 import SecureMemory
+import Synchronization
 
 // Taking up a log: at the start of the daemon, and after it could not be written. Nothing in it is deleted; what a crash left
 // unfinished at its very end is set aside and said.
@@ -40,7 +41,7 @@ extension AuditLog {
     /// Tries to end a failure.
     func recover() {
         monitor.locked {
-            guard state.failure != nil else { return }
+            guard state.failure != nil else { return tell() }
             state.recoveryTried = Clock.monotonic()
             do throws(AuditFailure) {
                 _ = try reopen(ids: [], after: 0)
@@ -55,20 +56,18 @@ extension AuditLog {
 
     /// Under the monitor.
     private func reopen(ids: Set<String>, after: UInt64) throws(AuditFailure) -> Set<String> {
-        // The file is not taken from under a flush; one that the disk does not answer is looked for again.
-        guard !state.isFlushing else { throw state.failure ?? AuditFailure("the disk has not answered a flush") }
-        if state.file >= 0 { close(state.file) }
-        state.file = -1
+        // The file is not taken from under who writes to it; one that the disk does not answer is looked for again.
+        guard !state.isAtDisk else { throw state.failure ?? AuditFailure("the disk has not answered") }
         let isFirst = state.segment == nil
         let interruption = isFirst ? nil : state.failure
-        if isFirst { state.sealTried = Clock.monotonic() }
+        if isFirst { state.sealTried = surroundings.monotonic() }
         do throws(FileError) {
             try Files.makeDirectory(settings.directory)
+            var notes = try giveUpFile()
             try keepReserve()
             let segments = try AuditSegment.list(settings.directory)
             let known = state.synced
             let scan = try AuditScan(segments, known: known, ids: ids, after: after)
-            var notes: [AuditRecord] = []
             if let problem = scan.problem {
                 try goOnAfterGap(problem, scan, segments, known)
                 notes.append(.system(.logGap, time: now, reason: problem))
@@ -88,13 +87,31 @@ extension AuditLog {
         }
     }
 
+    /// Closes the file. One that was removed or replaced meanwhile is put back first: nothing else holds its records any more, so as long
+    /// as there is no room for it the log stays failed.
+    ///
+    /// - Returns: what is to be recorded of it.
+    private func giveUpFile() throws(FileError) -> [AuditRecord] {
+        guard state.file >= 0, let segment = state.segment else { return [] }
+        var notes: [AuditRecord] = []
+        if let loss = try loss(of: segment, state.identity) {
+            let (fresh, aside) = try putBack(segment, state.file, loss)
+            close(fresh)
+            notes.append(restored(segment, loss, aside))
+        }
+        close(state.file)
+        state.file = -1
+        return notes
+    }
+
     private var now: UInt64 { surroundings.time.now() }
 
     private func goOn(
         _ scan: AuditScan, _ known: AuditPosition, _ notes: inout [AuditRecord]
     ) throws(FileError) {
         let last = scan.last ?? known
-        (state.last, state.written, state.synced) = (last, last, last)
+        // What is behind the known place counts as being on the disk when it has been written again.
+        (state.last, state.written) = (last, last)
         guard let segment = scan.segment else { return try create() }
         if scan.end.rest > 0 {
             let aside = "\(segment.path).torn-\(scan.end.offset)"
@@ -107,9 +124,32 @@ extension AuditLog {
                 "the last line of the audit log was cut off by a crash; it has been set aside",
                 metadata: ["bytes": "\(scan.end.rest)", "file": "\(aside)"])
         }
-        try take(segment, O_WRONLY | O_APPEND)
+        try rewrite(segment, from: scan.knownEnd, to: scan.end.offset)
+        let file = Glibc.open(segment.path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else { throw FileError("open", segment.path, errno) }
+        adopt(segment, file)
         state.size = scan.end.offset
         state.began = scan.began ?? now
+    }
+
+    /// Writes once more what is not known to be on the disk. After a flush that failed the kernel takes what it should have written for
+    /// clean: it can be read, the next flush succeeds, and the disk never gets it.
+    private func rewrite(_ segment: AuditSegment, from start: Int, to end: Int) throws(FileError) {
+        guard start < end else { return }
+        // One that is opened to append would append.
+        let file = Glibc.open(segment.path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else { throw FileError("open", segment.path, errno) }
+        defer { close(file) }
+        var block = [UInt8](repeating: 0, count: min(end - start, 1 << 20))
+        var place = start
+        while place < end {
+            let count = pread(file, &block, min(block.count, end - place), off_t(place))
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { throw FileError("read", segment.path, count < 0 ? errno : EIO) }
+            let code = block.withUnsafeBytes { settings.put(file, UnsafeRawBufferPointer(rebasing: $0[..<count]), place) }
+            guard code == 0 else { throw FileError("write", segment.path, code) }
+            place += count
+        }
     }
 
     private func goOnAfterGap(
@@ -117,7 +157,8 @@ extension AuditLog {
     ) throws(FileError) {
         surroundings.log.error("the audit log is not as it was left", metadata: ["problem": "\(problem)"])
         state.warning = problem
-        let highest = max(scan.highest, known.sequence, segments.last?.first ?? 0)
+        let newest = segments.last { AuditScan.isPlausible($0.first, known) }?.first ?? 0
+        let highest = max(scan.highest, known.sequence, newest)
         let hash = known.sequence > 0 ? known.hash : scan.last?.hash ?? known.hash
         let last = AuditPosition(sequence: highest, hash: hash)
         (state.last, state.written, state.synced) = (last, last, last)
@@ -125,23 +166,38 @@ extension AuditLog {
     }
 
     /// Begins a new segment with the next record. Under the monitor.
-    func create() throws(FileError) {
+    private func create() throws(FileError) {
         let segment = AuditSegment(directory: settings.directory, first: state.last.sequence + 1)
-        try take(segment, O_WRONLY | O_APPEND | O_CREAT | O_EXCL)
-        state.size = 0
-        state.began = now
-        try Files.syncDirectory(settings.directory)
+        begin(segment, try AuditLog.create(segment))
     }
 
-    private func take(_ segment: AuditSegment, _ flags: Int32) throws(FileError) {
-        let file = Glibc.open(segment.path, flags | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    /// Makes a new segment's file.
+    static func create(_ segment: AuditSegment) throws(FileError) -> Int32 {
+        let file = Glibc.open(segment.path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard file >= 0 else { throw FileError("open", segment.path, errno) }
-        var status = stat()
-        guard fstat(file, &status) == 0 else {
-            let code = errno
+        do throws(FileError) {
+            try Files.syncDirectory(segment.directory)
+            return file
+        } catch {
+            // Under its name nothing may be left: the next try would find it there.
             close(file)
-            throw FileError("examine", segment.path, code)
+            unlink(segment.path)
+            throw error
         }
+    }
+
+    /// Takes a new segment for the one that is written. Under the monitor.
+    func begin(_ segment: AuditSegment, _ file: Int32) {
+        adopt(segment, file)
+        state.size = 0
+        state.began = now
+    }
+
+    /// Writes to this open file from now on. Under the monitor.
+    func adopt(_ segment: AuditSegment, _ file: Int32) {
+        var status = stat()
+        // A descriptor can always be asked which file it is.
+        fstat(file, &status)
         if state.file >= 0 { close(state.file) }
         state.file = file
         state.segment = segment
@@ -153,8 +209,8 @@ extension AuditLog {
         for record in records { state.last = AuditLine.append(record.body(instance), after: state.last, to: &state.pending) }
         let lines = state.pending
         state.pending.removeAll(keepingCapacity: true)
-        var code = AuditLog.write(lines, to: state.file)
-        if code == 0, fdatasync(state.file) != 0 { code = errno }
+        var code = lines.withUnsafeBytes { settings.put(state.file, $0, nil) }
+        if code == 0 { code = settings.sync(state.file) }
         guard code == 0 else {
             ftruncate(state.file, off_t(state.size))
             state.last = state.written
@@ -191,6 +247,13 @@ extension AuditLog {
         let target = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard target >= 0 else { throw FileError("create", path, errno) }
         defer { close(target) }
+        var status = stat()
+        // Said at once when there is no room, instead of after the writing of half of it.
+        if fstat(file, &status) == 0, Int(status.st_size) > offset,
+            linux_fallocate(target, 0, Int64(status.st_size) - Int64(offset)) != 0, errno != EOPNOTSUPP
+        {
+            throw FileError("keep room in", path, errno)
+        }
         var block = [UInt8](repeating: 0, count: 1 << 20)
         var place = offset
         while true {
@@ -202,7 +265,7 @@ extension AuditLog {
             guard code == 0 else { throw FileError("write", path, code) }
             place += count
         }
-        guard fsync(target) == 0 else { throw FileError("sync", path, errno) }
+        guard ftruncate(target, off_t(place - offset)) == 0, fsync(target) == 0 else { throw FileError("sync", path, errno) }
         try Files.syncDirectory(Files.parent(of: path))
     }
 }

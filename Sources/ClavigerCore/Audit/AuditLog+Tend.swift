@@ -2,6 +2,7 @@ import ClavigerWire
 import Glibc
 import Logging
 import SecureMemory
+import Synchronization
 
 // What the log needs beside records: a look at its files, checkpoints, new segments, recovery. One thread does it.
 extension AuditLog {
@@ -14,7 +15,7 @@ extension AuditLog {
     ///
     /// - Parameter also: called at every look.
     package func tend(_ also: () -> Void = {}) {
-        while !monitor.locked({ state.isStopping }) {
+        while !isStopping.load(ordering: .acquiring) {
             also()
             look()
             bell.wait(until: Clock.monotonic() + AuditLog.lookInterval)
@@ -23,7 +24,7 @@ extension AuditLog {
 
     /// Ends `tend` after what it is doing.
     package func stopTending() {
-        monitor.locked { state.isStopping = true }
+        isStopping.store(true, ordering: .releasing)
         bell.ring()
     }
 
@@ -38,65 +39,125 @@ extension AuditLog {
 
     // MARK: the files
 
+    /// What was done to the file under its name.
+    enum Loss: String {
+        case removed
+        case replaced
+    }
+
     /// Finds out whether the file that is written is still the one in the directory, and whole. A file that was removed or replaced is
     /// put back from what is open; another in its place is kept beside it.
     private func watch() {
         monitor.locked {
             guard state.failure == nil, let segment = state.segment else { return }
-            while state.isFlushing, state.failure == nil { awaitFlush() }
+            while state.failure == nil, state.writing.isGoing { awaitDisk(state.writing) }
             guard state.failure == nil else { return }
-            var open = stat()
-            guard fstat(state.file, &open) == 0 else { return fail("examine", errno) }
-            guard Int(open.st_size) == state.size else {
-                return fail(
-                    AuditFailure("\(segment.path) was changed by somebody else: it has \(open.st_size) bytes, not \(state.size)"))
-            }
-            var named = stat()
-            let isThere = lstat(segment.path, &named) == 0
-            if isThere, named.st_dev == state.identity.device, named.st_ino == state.identity.inode { return }
-            if !isThere, errno != ENOENT { return fail("examine", errno) }
-            do throws(FileError) {
-                try restore(segment, isReplaced: isThere)
-            } catch {
-                fail(AuditFailure("\(segment.path) was removed, and \(error)"))
+            let (file, size, identity, epoch) = (state.file, state.size, state.identity, state.epoch)
+            let found = atDisk(\.writing) { look(at: segment, file, size, identity) }
+            guard epoch == state.epoch else { return }
+            switch found {
+            case .success(nil): break
+            case .success(let loss?): restore(segment, loss)
+            case .failure(let failure): fail(failure)
             }
         }
     }
 
-    private func restore(_ segment: AuditSegment, isReplaced: Bool) throws(FileError) {
-        let what = isReplaced ? "replaced" : "removed"
-        surroundings.log.error("the audit log's file was \(what); it is put back", metadata: ["file": "\(segment.path)"])
-        try Files.makeDirectory(settings.directory)
-        var data = [AuditRecord.Field("file", segment.name)]
-        if isReplaced {
-            let aside = "\(segment.path).foreign-\(surroundings.time.now())"
-            guard rename(segment.path, aside) == 0 else { throw FileError("set aside", segment.path, errno) }
-            data.append(.init("foreign", aside))
+    private func look(
+        at segment: AuditSegment, _ file: Int32, _ size: Int, _ identity: (device: dev_t, inode: ino_t)
+    ) -> Result<Loss?, AuditFailure> {
+        var open = stat()
+        guard fstat(file, &open) == 0 else {
+            return .failure(AuditFailure("cannot examine \(segment.path): \(String(cString: strerror(errno)))"))
         }
-        // The old file is still open for writing only: its content is read through /proc.
-        let source = Glibc.open("/proc/self/fd/\(state.file)", O_RDONLY | O_CLOEXEC)
+        guard Int(open.st_size) == size else {
+            return .failure(
+                AuditFailure("\(segment.path) was changed by somebody else: it has \(open.st_size) bytes, not \(size)"))
+        }
+        do throws(FileError) { return .success(try loss(of: segment, identity)) } catch {
+            return .failure(AuditFailure("\(error)"))
+        }
+    }
+
+    /// Whether another file than this one, or none, has the segment's name.
+    func loss(of segment: AuditSegment, _ identity: (device: dev_t, inode: ino_t)) throws(FileError) -> Loss? {
+        var named = stat()
+        guard lstat(segment.path, &named) == 0 else {
+            guard errno == ENOENT else { throw FileError("examine", segment.path, errno) }
+            return .removed
+        }
+        return named.st_dev == identity.device && named.st_ino == identity.inode ? nil : .replaced
+    }
+
+    // Under the monitor.
+    private func restore(_ segment: AuditSegment, _ loss: Loss) {
+        surroundings.log.error("the audit log's file was \(loss.rawValue); it is put back", metadata: ["file": "\(segment.path)"])
+        guard awaitTurn() else { return }
+        let (file, size, epoch) = (state.file, state.size, state.epoch)
+        let outcome: Result<(file: Int32, aside: String?), FileError>? = alone {
+            do throws(FileError) { return .success(try putBack(segment, file, loss)) } catch { return .failure(error) }
+        }
+        switch outcome {
+        case .success(let (fresh, aside))?:
+            var status = stat()
+            guard epoch == state.epoch, fstat(fresh, &status) == 0, Int(status.st_size) == size else {
+                // Somebody wrote to it meanwhile, or the log was given up: recovery reads what is there now.
+                close(fresh)
+                if epoch == state.epoch { fail(AuditFailure("\(segment.path) was changed by somebody else")) }
+                return
+            }
+            adopt(segment, fresh)
+            state.synced = state.written
+            tell()
+            let body = restored(segment, loss, aside).body(instance)
+            state.last = AuditLine.append(body, after: state.last, to: &state.pending)
+            // What is wrong with writing it is known and handled by then.
+            try? write(state.last.sequence)
+        case .failure(let error)?:
+            if epoch == state.epoch { fail(AuditFailure("\(segment.path) was \(loss.rawValue), and \(error)")) }
+        case nil: break
+        }
+    }
+
+    /// The record of a file that was put back.
+    func restored(_ segment: AuditSegment, _ loss: Loss, _ aside: String?) -> AuditRecord {
+        let data = [AuditRecord.Field("file", segment.name)] + (aside.map { [.init("foreign", $0)] } ?? [])
+        return .system(.logRestored, time: surroundings.time.now(), reason: "the file was \(loss.rawValue)", data)
+    }
+
+    /// Gives the open file its name again, by a copy; another that has the name is kept beside it.
+    ///
+    /// - Returns: the copy, open, and where the other one is. Where it fails nothing is left of the copy.
+    func putBack(_ segment: AuditSegment, _ open: Int32, _ loss: Loss) throws(FileError) -> (file: Int32, aside: String?) {
+        try Files.makeDirectory(settings.directory)
+        var aside: String?
+        if loss == .replaced {
+            let path = "\(segment.path).foreign-\(surroundings.time.now())"
+            guard rename(segment.path, path) == 0 else { throw FileError("set aside", segment.path, errno) }
+            aside = path
+        }
+        // The old file is open for writing only: its content is read through /proc.
+        let source = Glibc.open("/proc/self/fd/\(open)", O_RDONLY | O_CLOEXEC)
         guard source >= 0 else { throw FileError("read", segment.path, errno) }
         defer { close(source) }
         let fresh = segment.path + ".new"
-        try AuditLog.copy(source, from: 0, to: fresh)
-        // Opened before it gets its name: what stands under that may be another file again by then.
-        let file = Glibc.open(fresh, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW)
-        guard file >= 0 else { throw FileError("open", fresh, errno) }
-        var status = stat()
-        guard fstat(file, &status) == 0, Int(status.st_size) == state.size, rename(fresh, segment.path) == 0 else {
-            let code = errno
-            close(file)
-            throw FileError("put back", segment.path, code)
+        do throws(FileError) {
+            try AuditLog.copy(source, from: 0, to: fresh)
+            // Opened before it gets its name: what stands under that may be another file again by then.
+            let file = Glibc.open(fresh, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW)
+            guard file >= 0 else { throw FileError("open", fresh, errno) }
+            guard rename(fresh, segment.path) == 0 else {
+                let code = errno
+                close(file)
+                throw FileError("put back", segment.path, code)
+            }
+            try? Files.syncDirectory(settings.directory)
+            return (file, aside)
+        } catch {
+            // It takes room that the next try needs.
+            unlink(fresh)
+            throw error
         }
-        try? Files.syncDirectory(settings.directory)
-        close(state.file)
-        state.file = file
-        state.identity = (status.st_dev, status.st_ino)
-        state.synced = state.written
-        let record = AuditRecord.system(.logRestored, time: surroundings.time.now(), reason: "the file was \(what)", data)
-        state.last = AuditLine.append(record.body(instance), after: state.last, to: &state.pending)
-        // What is wrong with writing it is known and handled by now.
-        try? writePending()
     }
 
     // MARK: checkpoints
@@ -104,7 +165,7 @@ extension AuditLog {
     private var isSealDue: Bool {
         monitor.locked {
             guard state.last.sequence > state.sealRecord else { return false }
-            let now = Clock.monotonic()
+            let now = surroundings.monotonic()
             let since = state.last.sequence - state.sealRecord
             if now < state.sealTried + (state.sealFailure == nil ? 0 : AuditLog.retryInterval) { return false }
             return since >= settings.checkpointRecords || now >= state.sealTried + settings.checkpointInterval
@@ -118,13 +179,14 @@ extension AuditLog {
     /// - Returns: the signed place: the newest record before the checkpoint.
     @discardableResult
     package func seal() throws(AuditFailure) -> AuditHead {
-        if let head = monitor.locked({ state.last.sequence == state.sealRecord ? state.sealed : nil }) { return head }
+        let newest = try within { () throws(AuditFailure) in state.last.sequence == state.sealRecord ? state.sealed : nil }
+        if let newest { return newest }
         let head: AuditHead
         do throws(AuditFailure) {
             head = try signedHead()
         } catch {
             let isNews = monitor.locked {
-                defer { (state.sealFailure, state.sealTried) = (error.reason, Clock.monotonic()) }
+                defer { (state.sealFailure, state.sealTried) = (error.reason, surroundings.monotonic()) }
                 return state.sealFailure == nil
             }
             if isNews { surroundings.log.warning("no checkpoint in the audit log", metadata: ["reason": "\(error)"]) }
@@ -134,7 +196,7 @@ extension AuditLog {
         record.checkpoint = head
         let position = try append(record.body(instance), flushed: true)
         monitor.locked {
-            (state.sealFailure, state.sealTried) = (nil, Clock.monotonic())
+            (state.sealFailure, state.sealTried) = (nil, surroundings.monotonic())
             state.sealed = head
             state.sealRecord = position.sequence
         }
@@ -159,7 +221,8 @@ extension AuditLog {
 
     private var isRotationDue: Bool {
         monitor.locked {
-            guard state.size > 0, Clock.monotonic() >= state.rotationTried + AuditLog.retryInterval || state.rotationTried == 0
+            guard state.size > 0,
+                surroundings.monotonic() >= state.rotationTried + AuditLog.retryInterval || state.rotationTried == 0
             else {
                 return false
             }
@@ -173,28 +236,45 @@ extension AuditLog {
     @discardableResult
     package func rotate(_ reason: String) -> AuditSegment? {
         _ = try? seal()
-        return monitor.locked {
-            while state.isFlushing, state.failure == nil { awaitFlush() }
-            guard state.failure == nil, let old = state.segment else { return nil }
-            state.rotationTried = Clock.monotonic()
-            do throws(AuditFailure) {
-                try flush(state.last.sequence)
-            } catch {
-                return nil
-            }
-            do throws(FileError) {
-                try create()
-            } catch {
-                surroundings.log.error("no new audit segment; the old one goes on", metadata: ["error": "\(error)"])
-                return nil
-            }
-            state.rotationTried = 0
-            let record = AuditRecord.system(
-                .logRotated, time: surroundings.time.now(), reason: reason, [.init("previous", old.name)])
-            state.last = AuditLine.append(record.body(instance), after: state.last, to: &state.pending)
-            try? flush(state.last.sequence)
-            return state.segment
+        do throws(AuditFailure) {
+            return try within { () throws(AuditFailure) in try begin(reason) }
+        } catch {
+            return nil
         }
+    }
+
+    // Under the monitor.
+    private func begin(_ reason: String) throws(AuditFailure) -> AuditSegment? {
+        state.rotationTried = surroundings.monotonic()
+        guard awaitTurn(), let old = state.segment else { return nil }
+        let (file, epoch) = (state.file, state.epoch)
+        // Whoever adds one meanwhile has it in the next file.
+        let segment = AuditSegment(directory: settings.directory, first: state.written.sequence + 1)
+        var code: Int32 = 0
+        let outcome: Result<Int32, FileError>? = alone {
+            code = settings.sync(file)
+            guard code == 0 else { return .failure(FileError("sync", old.path, code)) }
+            do throws(FileError) { return .success(try AuditLog.create(segment)) } catch { return .failure(error) }
+        }
+        guard epoch == state.epoch else {
+            // Given up meanwhile; recovery finds the new file and goes on in it.
+            if case .success(let file)? = outcome { close(file) }
+            return nil
+        }
+        if code != 0 { throw fail("sync", code) }
+        state.synced = state.written
+        switch outcome {
+        case .success(let file)?: begin(segment, file)
+        case .failure(let error)?:
+            surroundings.log.error("no new audit segment; the old one goes on", metadata: ["error": "\(error)"])
+            return nil
+        case nil: return nil
+        }
+        state.rotationTried = 0
+        let record = AuditRecord.system(.logRotated, time: surroundings.time.now(), reason: reason, [.init("previous", old.name)])
+        state.last = AuditLine.append(record.body(instance), after: state.last, to: &state.pending)
+        try flush(state.last.sequence)
+        return segment
     }
 
     // MARK: what is told of it
@@ -215,12 +295,24 @@ extension AuditLog {
         package var records: UInt64
     }
 
+    /// Waits for nobody who is stuck in the disk.
     package var condition: Condition {
-        monitor.locked {
+        let failure = failure
+        let found = monitor.locked(patience: failure == nil ? settings.flushPatience : AuditLog.glance) {
             Condition(
                 failure: state.failure?.reason, warning: state.warning, position: state.written, segment: state.segment?.path,
                 segmentBytes: state.size, sealed: state.sealed, unsealed: state.last.sequence - state.sealRecord,
                 sealFailure: state.sealFailure, flushes: state.flushes, records: state.records)
         }
+        // Recovery holds it.
+        return found
+            ?? told.withLock { told in
+                Condition(
+                    failure: (told.failure ?? stall("has been in the way")).reason, warning: told.warning, position: told.synced,
+                    segmentBytes: 0, unsealed: 0, flushes: 0, records: 0)
+            }
     }
+
+    /// How long the state is waited for while the log is known to have failed, in nanoseconds.
+    private static let glance: UInt64 = 50_000_000
 }

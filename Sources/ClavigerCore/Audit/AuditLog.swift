@@ -49,6 +49,8 @@ package final class AuditLog: @unchecked Sendable {
         var flushPatience: UInt64 = 5_000_000_000
         /// What makes a file durable: its result is errno, 0 for success.
         var sync: @Sendable (Int32) -> Int32 = { fdatasync($0) == 0 ? 0 : errno }
+        /// What writes records into a file, at its end or over what stands at an offset: its result is errno, 0 for success.
+        var put: @Sendable (Int32, UnsafeRawBufferPointer, Int?) -> Int32 = AuditLog.put
 
         package init(directory: String) { self.directory = directory }
     }
@@ -57,6 +59,8 @@ package final class AuditLog: @unchecked Sendable {
     package struct Surroundings: Sendable {
         /// Dates.
         package var time = TimeSource.system
+        /// CLOCK_MONOTONIC in nanoseconds, by which checkpoints come.
+        var monotonic: @Sendable () -> UInt64 = { Clock.monotonic() }
         /// Signs a digest in the token; throws while it is away.
         package var sign: @Sendable ([UInt8]) throws(SigningFailure) -> [UInt8]
         /// Is told a durable place now and then, to be kept outside the log.
@@ -76,13 +80,21 @@ package final class AuditLog: @unchecked Sendable {
     var state: State
     /// Wakes the thread that tends the log.
     let bell = Bell()
-    // What is asked without the monitor, in which a thread may be stuck in the disk.
-    private let told: Mutex<Told>
+    let isStopping = Atomic(false)
+    // What is asked without the monitor, in which recovery may be stuck in the disk.
+    let told: Mutex<Told>
 
-    private struct Told {
+    struct Told {
         var failure: AuditFailure?
         var warning: String?
         var synced: AuditPosition
+    }
+
+    /// Somebody's stay at the disk, in which the monitor is free for others.
+    struct Stay {
+        var isGoing = false
+        /// CLOCK_MONOTONIC of its beginning.
+        var since: UInt64 = 0
     }
 
     struct State {
@@ -102,9 +114,10 @@ package final class AuditLog: @unchecked Sendable {
         var written: AuditPosition
         /// The newest record on the disk.
         var synced: AuditPosition
-        var isFlushing = false
-        /// CLOCK_MONOTONIC of the beginning of the flush that is going on.
-        var flushBegan: UInt64 = 0
+        /// Who writes to the file, or looks at it or for it: one at a time.
+        var writing = Stay()
+        /// Who flushes the file: one at a time, while others may write.
+        var syncing = Stay()
         /// Rises with every failure: what was waiting then will never be written.
         var epoch = 0
         var failure: AuditFailure? = AuditFailure("it has not been opened yet")
@@ -121,7 +134,6 @@ package final class AuditLog: @unchecked Sendable {
         var sealTried: UInt64 = 0
         var sealFailure: String?
         var rotationTried: UInt64 = 0
-        var isStopping = false
         var flushes: UInt64 = 0
         var records: UInt64 = 0
     }
@@ -146,10 +158,8 @@ package final class AuditLog: @unchecked Sendable {
     /// What the operator is to know though records are taken.
     var warning: String? { told.withLock { $0.warning } }
 
-    /// The newest record that is on the disk, or an older one while the disk holds everything up.
-    package var position: AuditPosition {
-        monitor.locked(patience: settings.flushPatience) { state.synced } ?? told.withLock { $0.synced }
-    }
+    /// The newest record that is on the disk, or an older one while the log fails.
+    package var position: AuditPosition { told.withLock { $0.synced } }
 
     /// Appends a record.
     ///
@@ -159,174 +169,50 @@ package final class AuditLog: @unchecked Sendable {
     /// - Returns: its place.
     @discardableResult
     package func append(_ body: [UInt8], flushed: Bool) throws(AuditFailure) -> AuditPosition {
-        if let failure { throw failure }
-        let position = try monitor.locked(patience: settings.flushPatience) { () throws(AuditFailure) in
-            if let failure = state.failure { throw failure }
-            let position = AuditLine.append(body, after: state.last, to: &state.pending)
-            state.last = position
-            state.records += 1
-            if flushed { try flush(position.sequence) } else { try writePending() }
+        try within { () throws(AuditFailure) in
+            let position = take(body)
+            if flushed { try flush(position.sequence) } else { try write(position.sequence) }
             return position
         }
-        // Not a flush, which lets others in, but a write or a look at the files is stuck.
-        guard let position else { throw stall("has been in the way") }
-        return position
     }
 
     /// Appends a record that need not even be in the file yet.
     ///
     /// - Parameter body: as for `append`.
     /// - Returns: what to `flush` before anything is done that the record must precede.
+    @discardableResult
     package func add(_ body: [UInt8]) throws(AuditFailure) -> RecordTicket {
-        if let failure { throw failure }
-        let ticket = try monitor.locked(patience: settings.flushPatience) { () throws(AuditFailure) in
-            if let failure = state.failure { throw failure }
-            state.last = AuditLine.append(body, after: state.last, to: &state.pending)
-            state.records += 1
-            return RecordTicket(sequence: state.last.sequence, epoch: state.epoch)
-        }
-        guard let ticket else { throw stall("has been in the way") }
-        return ticket
+        try within { RecordTicket(sequence: take(body).sequence, epoch: state.epoch) }
+    }
+
+    private func take(_ body: [UInt8]) -> AuditPosition {
+        state.last = AuditLine.append(body, after: state.last, to: &state.pending)
+        state.records += 1
+        return state.last
     }
 
     /// Makes sure that the record of `ticket` is on the disk, with all before it.
     package func flush(_ ticket: RecordTicket) throws(AuditFailure) {
-        let isDone: Bool? = try monitor.locked(patience: settings.flushPatience) { () throws(AuditFailure) in
+        try within { () throws(AuditFailure) in
             // Its number may be another record's by now.
             guard ticket.epoch == state.epoch else { throw state.failure ?? AuditFailure("the log was interrupted") }
             try flush(ticket.sequence)
-            return true
         }
-        guard isDone != nil else { throw stall("has been in the way") }
     }
 
     /// Makes sure that all that was appended is on the disk.
     package func flush() throws(AuditFailure) {
-        try monitor.locked { () throws(AuditFailure) in
+        try within { () throws(AuditFailure) in try flush(state.last.sequence) }
+    }
+
+    /// Runs `body` under the monitor while the log takes records. Nobody holds it for long then; only recovery may be stuck in it.
+    func within<R>(_ body: () throws(AuditFailure) -> R) throws(AuditFailure) -> R {
+        if let failure { throw failure }
+        let result = try monitor.locked(patience: settings.flushPatience) { () throws(AuditFailure) in
             if let failure = state.failure { throw failure }
-            try flush(state.last.sequence)
+            return try body()
         }
-    }
-
-    /// Waits until record `sequence` is on the disk; whoever comes while nobody flushes does it for all. Under the monitor.
-    func flush(_ sequence: UInt64) throws(AuditFailure) {
-        let epoch = state.epoch
-        while state.synced.sequence < sequence {
-            guard epoch == state.epoch else { throw state.failure ?? AuditFailure("the log was interrupted") }
-            guard !state.isFlushing else {
-                awaitFlush()
-                continue
-            }
-            try writePending()
-            let target = state.last
-            let file = state.file
-            (state.isFlushing, state.flushBegan) = (true, Clock.monotonic())
-            let code = monitor.unlocked { settings.sync(file) }
-            state.isFlushing = false
-            state.flushes += 1
-            if code == 0 { state.synced = target } else { fail("sync", code) }
-            monitor.changed()
-        }
-        guard epoch == state.epoch else { throw state.failure ?? AuditFailure("the log was interrupted") }
-    }
-
-    /// Lets the flush that is going on come a little further. One that does not end in time fails the log: those who wait for it are
-    /// told, and nobody else gets stuck in the disk. Under the monitor.
-    func awaitFlush() {
-        let end = state.flushBegan + settings.flushPatience
-        guard !monitor.wait(until: end), state.isFlushing, Clock.monotonic() >= state.flushBegan + settings.flushPatience else {
-            return
-        }
-        if state.failure == nil { fail(stall("has not answered a flush")) }
-    }
-
-    private func stall(_ what: String) -> AuditFailure {
-        AuditFailure("the disk of \(settings.directory) \(what) for \(settings.flushPatience / 1_000_000) ms")
-    }
-
-    /// Writes what is pending to the file. Under the monitor.
-    func writePending() throws(AuditFailure) {
-        guard !state.pending.isEmpty else { return }
-        let code = AuditLog.write(state.pending, to: state.file)
-        guard code == 0 else {
-            fail("write", code)
-            throw state.failure ?? AuditFailure("the log was interrupted")
-        }
-        state.size += state.pending.count
-        state.pending.removeAll(keepingCapacity: true)
-        state.written = state.last
-    }
-
-    /// Writes all bytes; errno when it cannot, with some of them written perhaps.
-    static func write(_ bytes: [UInt8], to file: Int32) -> Int32 {
-        bytes.withUnsafeBytes { buffer in
-            var offset = 0
-            while offset < buffer.count {
-                let count = Glibc.write(file, buffer.baseAddress.map { $0 + offset }, buffer.count - offset)
-                if count < 0 && errno == EINTR { continue }
-                guard count > 0 else { return count < 0 ? errno : ENOSPC }
-                offset += count
-            }
-            return 0
-        }
-    }
-
-    // MARK: failing
-
-    /// Refuses everything from now on, until `recover`. What was pending is given up: those who wait for it are told. Under the
-    /// monitor.
-    func fail(_ action: String, _ code: Int32) {
-        // Whole records only: what was written in part is cut off again. Where that fails too, recovery does it.
-        if action == "write", state.file >= 0 { ftruncate(state.file, off_t(state.size)) }
-        fail(AuditFailure("cannot \(action) \(state.segment?.path ?? settings.directory): \(String(cString: strerror(code)))"))
-        noteStop()
-    }
-
-    func fail(_ failure: AuditFailure) {
-        if state.failure == nil {
-            state.failedSince = Clock.monotonic()
-            state.isStopNoted = false
-            surroundings.log.error("the audit log cannot be written: keys are not used", metadata: ["reason": "\(failure)"])
-        }
-        state.failure = failure
-        state.epoch += 1
-        state.pending.removeAll(keepingCapacity: true)
-        state.last = state.written
-        tell()
-        monitor.changed()
-        bell.ring()
-    }
-
-    /// Takes records again. Under the monitor.
-    func succeed() {
-        state.failure = nil
-        tell()
-        monitor.changed()
-    }
-
-    /// Makes known to everybody how it is. Under the monitor.
-    func tell() { told.withLock { $0 = Told(failure: state.failure, warning: state.warning, synced: state.synced) } }
-
-    /// Bytes kept free for the record that says that the log stopped: a block of every file system.
-    static let reserveBytes: Int64 = 64 << 10
-
-    var reservePath: String { settings.directory + "/reserve" }
-
-    /// Writes in the log itself that it stopped, into the room that the reserve file kept.
-    private func noteStop() {
-        guard !state.isStopNoted, state.file >= 0, let failure = state.failure else { return }
-        state.isStopNoted = true
-        unlink(reservePath)
-        var line: [UInt8] = []
-        let body = AuditRecord.system(.logStopped, time: surroundings.time.now(), reason: failure.reason).body(instance)
-        let position = AuditLine.append(body, after: state.written, to: &line)
-        guard AuditLog.write(line, to: state.file) == 0 else {
-            ftruncate(state.file, off_t(state.size))
-            return
-        }
-        state.size += line.count
-        state.last = position
-        state.written = position
-        if fdatasync(state.file) == 0 { state.synced = position }
+        guard let result else { throw stall("has been in the way") }
+        return result
     }
 }

@@ -7,6 +7,8 @@ struct AuditScan {
     /// The newest segment, and where its last whole record ends.
     private(set) var segment: AuditSegment?
     private(set) var end = AuditLines.End(offset: 0, rest: 0)
+    /// Where the record of the known place ends in the newest segment; 0 when it stands in an older one.
+    private(set) var knownEnd = 0
     /// When the newest segment's first record was made.
     private(set) var began: UInt64?
     /// The greatest number that stands anywhere.
@@ -22,12 +24,14 @@ struct AuditScan {
     ///   - known: a place that the log must contain.
     ///   - ids: ids of records that are looked for behind `after`.
     init(_ segments: [AuditSegment], known: AuditPosition, ids: Set<String>, after: UInt64) throws(FileError) {
+        let segments = segments.filter { AuditScan.isPlausible($0.first, known) }
         let start = ids.isEmpty ? known.sequence : min(known.sequence, after)
         let first = segments.lastIndex { $0.first <= max(1, start) } ?? 0
         var isKnownSeen = known.sequence == 0
         for segment in segments[min(first, segments.count)...] {
             self.segment = segment
             began = nil
+            knownEnd = 0
             highest = max(highest, segment.first - 1)
             end = try AuditLines.read(segment.path, failed: { $0 }) { (line, offset) throws(FileError) in
                 guard problem == nil else { return }
@@ -37,7 +41,7 @@ struct AuditScan {
                 }
                 if let last, parts.sequence != last.sequence + 1 || parts.previous != last.hash {
                     problem = "record \(parts.sequence) in \(segment.name) does not continue record \(last.sequence)"
-                    highest = max(highest, parts.sequence)
+                    if AuditScan.isPlausible(parts.sequence, known) { highest = max(highest, parts.sequence) }
                     return
                 }
                 if last == nil {
@@ -50,6 +54,10 @@ struct AuditScan {
                         isKnownSeen = true
                     }
                 }
+                guard AuditScan.isPlausible(parts.sequence, known) else {
+                    problem = "\(segment.name) holds record \(parts.sequence), far beyond what was ever written"
+                    return
+                }
                 let position = AuditPosition(sequence: parts.sequence, hash: SHA256.digest(line))
                 if position.sequence == known.sequence {
                     guard position == known else {
@@ -57,6 +65,7 @@ struct AuditScan {
                         return
                     }
                     isKnownSeen = true
+                    knownEnd = offset + line.count + 1
                 }
                 if began == nil { began = AuditScan.time(line) }
                 if !ids.isEmpty, let id = AuditLine.id(parts, line), ids.contains(id) { found.insert(id) }
@@ -68,6 +77,15 @@ struct AuditScan {
         let there = last.map { "record \($0.sequence) is the newest" } ?? "there are no records"
         problem = "the log went to record \(known.sequence), but \(there)"
     }
+
+    /// Whether a record or file of this number can be the daemon's own. A number that somebody made up must not become where numbering
+    /// goes on: the last there is would end the log.
+    static func isPlausible(_ sequence: UInt64, _ known: AuditPosition) -> Bool {
+        sequence <= min(known.sequence, AuditLine.greatest) + reach
+    }
+
+    /// More records than a daemon writes in ten years without any of them becoming known outside the log.
+    private static let reach: UInt64 = 1 << 44
 
     private static func time(_ line: UnsafeRawBufferPointer) -> UInt64? {
         guard let value = try? JSONValue(Array(line)) else { return nil }

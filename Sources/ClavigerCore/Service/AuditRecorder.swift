@@ -24,7 +24,7 @@ package final class AuditRecorder: Sendable {
     private struct Outbox {
         // On the disk, and not yet taken out of the outbox.
         var kept: Set<OperationID> = []
-        // In the file.
+        // In the log, and perhaps not on the disk.
         var written: Set<OperationID> = []
         // The log failed meanwhile: which of them stand in it is to be looked up, or they would stand there twice.
         var isUnsure = false
@@ -262,7 +262,8 @@ package final class AuditRecorder: Sendable {
                 outbox.isUnsure = false
             }
             for row in rows where !outbox.kept.contains(row.id) && !outbox.written.contains(row.id) {
-                try log.append(row.body, flushed: false)
+                // Not at the disk: others wait for the outbox.
+                try log.add(row.body)
                 outbox.written.insert(row.id)
             }
             return outbox.written

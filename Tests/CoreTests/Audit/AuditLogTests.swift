@@ -24,56 +24,6 @@ import Testing
         try audit.flush()
         #expect(try log.verify().records == 400)
         #expect(audit.position.sequence == 400)
-        // One flush serves many.
-        #expect(audit.condition.flushes <= 201)
-    }
-
-    /// A disk that does not answer holds up nobody for long, and what comes after is refused at once.
-    @Test func aFlushThatDoesNotEndFailsTheLog() throws {
-        let gate = Gate()
-        let log = try TestLog {
-            $0.flushPatience = 200_000_000
-            $0.sync = { gate.pass($0) }
-        }
-        let audit = log.log
-        try log.append(1, flushed: true)
-        gate.shut()
-        let body = AuditRecord(event: "wrap", time: 1).body(TestLog.instance)
-        let stuck = Worker { _ = try? audit.append(body, flushed: true) }
-        while !gate.isHeld { usleep(1_000) }
-        #expect(throws: AuditFailure.self) { try log.append(1, flushed: true) }
-        #expect(audit.failure?.reason.contains("has not answered a flush") == true)
-        let began = Clock.monotonic()
-        #expect(throws: AuditFailure.self) { try log.append(1, flushed: false) }
-        // Who tends the log is not held up either, nor is who asks.
-        audit.look()
-        #expect(audit.failure != nil && audit.condition.failure != nil && audit.position.sequence == 1)
-        #expect(Clock.monotonic() - began < 10_000_000_000)
-        gate.open()
-        stuck.join()
-        audit.look()
-        #expect(audit.failure == nil)
-        try log.append(1, flushed: true)
-        let report = try log.verify()
-        #expect(report.incidents.isEmpty && report.last == audit.position)
-        #expect(try log.lines().contains { $0.contains("log-resumed") })
-    }
-
-    /// A disk that stops and goes on.
-    private final class Gate: Sendable {
-        private let state = Mutex((isShut: false, isHeld: false))
-        var isHeld: Bool { state.withLock { $0.isHeld } }
-        func shut() { state.withLock { $0.isShut = true } }
-        func open() { state.withLock { $0.isShut = false } }
-        func pass(_ file: Int32) -> Int32 {
-            while state.withLock({ state in
-                state.isHeld = state.isShut
-                return state.isShut
-            }) {
-                usleep(1_000)
-            }
-            return fdatasync(file) == 0 ? 0 : errno
-        }
     }
 
     @Test func aLogGoesOnWhereItEnded() throws {
@@ -227,7 +177,45 @@ import Testing
         }
     }
 
-    @Test func segmentsFollowBySizeAndAge() throws {
+    @Test func segmentsFollowByAge() throws {
+        let log = try TestLog { $0.segmentAge = 3_600_000 }
+        try log.append(2)
+        log.clock.pass(3_599_999)
+        log.log.look()
+        #expect(try log.segments.count == 1)
+        log.clock.pass(1)
+        log.log.look()
+        #expect(try log.segments.count == 2)
+        // The next one's age counts from its own beginning.
+        log.clock.pass(3_599_999)
+        log.log.look()
+        #expect(try log.segments.count == 2)
+        log.clock.pass(1)
+        log.log.look()
+        #expect(try log.segments.count == 3)
+        #expect(try log.verify().first == 1)
+    }
+
+    @Test func checkpointsComeByTime() throws {
+        let log = try TestLog { $0.checkpointInterval = 60_000_000_000 }
+        func checkpoints() throws -> UInt64 { try log.verify().checkpoints }
+        try log.append(1)
+        log.clock.pass(59_999)
+        log.log.look()
+        #expect(try checkpoints() == 0)
+        log.clock.pass(1)
+        log.log.look()
+        #expect(try checkpoints() == 1)
+        // Nothing new to seal: none comes, however long it takes.
+        log.clock.pass(600_000)
+        log.log.look()
+        #expect(try checkpoints() == 1)
+        try log.append(1)
+        log.log.look()
+        #expect(try checkpoints() == 2)
+    }
+
+    @Test func segmentsFollowBySize() throws {
         let log = try TestLog { $0.segmentBytes = 1_500 }
         try log.append(4)
         log.log.look()

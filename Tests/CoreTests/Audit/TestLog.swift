@@ -63,9 +63,21 @@ final class TestLog {
     let directory: TemporaryDirectory
     let signer: TestSigner
     let anchor = Anchor()
-    let clock = Atomic<UInt64>(1_800_000_000_000)
+    let clock = ManualClock()
     static let instance = InstanceID(high: 1, low: 2)
     private(set) var log: AuditLog
+
+    /// Dates and the passing of time, both moved by hand.
+    final class ManualClock: Sendable {
+        let date = Atomic<UInt64>(1_800_000_000_000)
+        let ticks = Atomic<UInt64>(1_000_000_000_000)
+
+        /// Lets milliseconds pass.
+        func pass(_ milliseconds: UInt64) {
+            date.add(milliseconds, ordering: .relaxed)
+            ticks.add(milliseconds * 1_000_000, ordering: .relaxed)
+        }
+    }
 
     /// What the database keeps.
     final class Anchor: Sendable {
@@ -77,14 +89,18 @@ final class TestLog {
         signer = try TestSigner()
         var settings = AuditLog.Settings(directory: directory.file("audit"))
         change(&settings)
-        log = TestLog.make(settings, signer, anchor)
+        log = TestLog.make(settings, signer, anchor, clock)
         _ = log.open()
     }
 
-    private static func make(_ settings: AuditLog.Settings, _ signer: TestSigner, _ anchor: Anchor) -> AuditLog {
+    private static func make(
+        _ settings: AuditLog.Settings, _ signer: TestSigner, _ anchor: Anchor, _ clock: ManualClock
+    ) -> AuditLog {
         var surroundings = AuditLog.Surroundings(log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }) {
             digest throws(SigningFailure) in try signer.sign(digest)
         }
+        surroundings.time = TimeSource { clock.date.load(ordering: .relaxed) }
+        surroundings.monotonic = { clock.ticks.load(ordering: .relaxed) }
         surroundings.anchor = { position in anchor.position.withLock { $0 = position } }
         return AuditLog(
             settings: settings, instance: instance, anchor: anchor.position.withLock { $0 }, surroundings: surroundings)
@@ -93,9 +109,9 @@ final class TestLog {
     /// Gives the log up without a word, as a crash does, and opens it anew.
     func reopen(_ between: () throws -> Void = {}) throws {
         let settings = log.settings
-        log = TestLog.make(settings, signer, anchor)
+        log = TestLog.make(settings, signer, anchor, clock)
         try between()
-        log = TestLog.make(settings, signer, anchor)
+        log = TestLog.make(settings, signer, anchor, clock)
         _ = log.open()
     }
 

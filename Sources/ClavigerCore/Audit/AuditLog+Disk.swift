@@ -1,0 +1,186 @@
+import ClavigerWire
+import Glibc
+import Logging
+import SecureMemory
+import Synchronization
+
+// Records on their way to the disk, and what is done when they do not get there. The monitor is never held by who waits for a disk while
+// the log takes records: one that does not answer holds up nobody else for longer than `flushPatience`.
+extension AuditLog {
+    /// Waits until record `sequence` is on the disk; whoever comes while nobody flushes does it for all. Under the monitor.
+    func flush(_ sequence: UInt64) throws(AuditFailure) {
+        let epoch = state.epoch
+        while state.synced.sequence < sequence {
+            try write(state.last.sequence)
+            guard !state.syncing.isGoing else {
+                awaitDisk(state.syncing)
+                guard epoch == state.epoch else { throw interruption }
+                continue
+            }
+            let (target, file) = (state.written, state.file)
+            let code = atDisk(\.syncing) { settings.sync(file) }
+            state.flushes += 1
+            guard epoch == state.epoch else { throw interruption }
+            guard code == 0 else { throw fail("sync", code) }
+            state.synced = target
+            tell()
+        }
+    }
+
+    /// Waits until record `sequence` is in the file; whoever comes while nobody writes does it for all. Under the monitor.
+    func write(_ sequence: UInt64) throws(AuditFailure) {
+        let epoch = state.epoch
+        while state.written.sequence < sequence {
+            guard !state.writing.isGoing else {
+                awaitDisk(state.writing)
+                guard epoch == state.epoch else { throw interruption }
+                continue
+            }
+            let (lines, target, file) = (state.pending, state.last, state.file)
+            state.pending = []
+            state.pending.reserveCapacity(lines.count)
+            let code = atDisk(\.writing) { lines.withUnsafeBytes { settings.put(file, $0, nil) } }
+            // Given up meanwhile; recovery finds what of it is in the file.
+            guard epoch == state.epoch else { throw interruption }
+            guard code == 0 else { throw fail("write", code) }
+            state.size += lines.count
+            state.written = target
+        }
+    }
+
+    /// Lets others in while `body` is at the disk. Under the monitor, and not during another stay of the kind.
+    func atDisk<R>(_ stay: WritableKeyPath<State, Stay>, _ body: () -> R) -> R {
+        state[keyPath: stay] = Stay(isGoing: true, since: Clock.monotonic())
+        let result = monitor.unlocked(body)
+        state[keyPath: stay].isGoing = false
+        monitor.changed()
+        return result
+    }
+
+    /// Lets others in while `body` has the disk alone. Under the monitor.
+    ///
+    /// - Returns: nil when the log has failed meanwhile; nothing was run then.
+    func alone<R>(_ body: () -> R) -> R? {
+        guard awaitTurn() else { return nil }
+        state.syncing = Stay(isGoing: true, since: Clock.monotonic())
+        let result = atDisk(\.writing, body)
+        state.syncing.isGoing = false
+        return result
+    }
+
+    /// Waits until nobody is at the disk. Under the monitor.
+    ///
+    /// - Returns: false when the log has failed meanwhile.
+    func awaitTurn() -> Bool {
+        while state.failure == nil, state.isAtDisk { awaitDisk(state.writing.isGoing ? state.writing : state.syncing) }
+        return state.failure == nil
+    }
+
+    /// Lets who is at the disk come a little further. A stay that does not end in time fails the log: those who wait for it are told, and
+    /// nobody else gets stuck. Under the monitor.
+    func awaitDisk(_ stay: Stay) {
+        let end = stay.since + settings.flushPatience
+        guard !monitor.wait(until: end), Clock.monotonic() >= end, state.failure == nil else { return }
+        let isStill = [state.writing, state.syncing].contains { $0.isGoing && $0.since == stay.since }
+        if isStill { fail(stall("has not answered")) }
+    }
+
+    func stall(_ what: String) -> AuditFailure {
+        AuditFailure("the disk of \(settings.directory) \(what) for \(settings.flushPatience / 1_000_000) ms")
+    }
+
+    private var interruption: AuditFailure { state.failure ?? AuditFailure("the log was interrupted") }
+
+    /// Writes all bytes; errno when it cannot, with some of them written perhaps.
+    static func write(_ bytes: [UInt8], to file: Int32) -> Int32 { bytes.withUnsafeBytes { put(file, $0, nil) } }
+
+    /// As `write`; at an offset where there is one, for a file that was not opened to append.
+    static func put(_ file: Int32, _ bytes: UnsafeRawBufferPointer, _ offset: Int?) -> Int32 {
+        var done = 0
+        while done < bytes.count {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
+            let count =
+                if let offset {
+                    pwrite(file, rest.baseAddress, rest.count, off_t(offset + done))
+                } else {
+                    Glibc.write(file, rest.baseAddress, rest.count)
+                }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return count < 0 ? errno : ENOSPC }
+            done += count
+        }
+        return 0
+    }
+
+    // MARK: failing
+
+    /// Refuses everything from now on, until `recover`. What was pending is given up: those who wait for it are told. Under the
+    /// monitor.
+    ///
+    /// - Returns: the failure.
+    @discardableResult
+    func fail(_ action: String, _ code: Int32) -> AuditFailure {
+        let failure = AuditFailure(
+            "cannot \(action) \(state.segment?.path ?? settings.directory): \(String(cString: strerror(code)))")
+        fail(failure)
+        // Whole records only: what was written in part is cut off again. Where that fails too, recovery does it.
+        if action == "write", state.file >= 0 { ftruncate(state.file, off_t(state.size)) }
+        noteStop()
+        return failure
+    }
+
+    func fail(_ failure: AuditFailure) {
+        if state.failure == nil {
+            state.failedSince = Clock.monotonic()
+            state.isStopNoted = false
+            surroundings.log.error("the audit log cannot be written: keys are not used", metadata: ["reason": "\(failure)"])
+        }
+        state.failure = failure
+        state.epoch += 1
+        state.pending.removeAll(keepingCapacity: true)
+        state.last = state.written
+        tell()
+        monitor.changed()
+        bell.ring()
+    }
+
+    /// Takes records again. Under the monitor.
+    func succeed() {
+        state.failure = nil
+        tell()
+        monitor.changed()
+    }
+
+    /// Makes known to everybody how it is. Under the monitor.
+    func tell() { told.withLock { $0 = Told(failure: state.failure, warning: state.warning, synced: state.synced) } }
+
+    /// Bytes kept free for the record that says that the log stopped: a block of every file system.
+    static let reserveBytes: Int64 = 64 << 10
+
+    var reservePath: String { settings.directory + "/reserve" }
+
+    /// Writes in the log itself that it stopped, into the room that the reserve file kept.
+    private func noteStop() {
+        // Another's records may be on their way into the file, under the number that this would have.
+        guard !state.isStopNoted, !state.writing.isGoing, state.file >= 0, let failure = state.failure else { return }
+        state.isStopNoted = true
+        unlink(reservePath)
+        var line: [UInt8] = []
+        let body = AuditRecord.system(.logStopped, time: surroundings.time.now(), reason: failure.reason).body(instance)
+        let position = AuditLine.append(body, after: state.written, to: &line)
+        guard line.withUnsafeBytes({ settings.put(state.file, $0, nil) }) == 0 else {
+            ftruncate(state.file, off_t(state.size))
+            return
+        }
+        state.size += line.count
+        state.last = position
+        state.written = position
+        // Not believed, whatever it says: after a flush that failed the next one answers for nothing that was written before it.
+        _ = settings.sync(state.file)
+    }
+}
+
+extension AuditLog.State {
+    /// Whether somebody is at the disk.
+    var isAtDisk: Bool { writing.isGoing || syncing.isGoing }
+}
