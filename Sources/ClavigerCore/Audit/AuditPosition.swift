@@ -27,6 +27,9 @@ enum AuditLine {
     /// The greatest line in bytes: a batch's 256 items with a context each fit twice; a longer one in a log is damage.
     static let maximum = 256 << 10
 
+    /// The greatest number of a record: far from where a greater one would not fit any more. A greater one in a log is damage.
+    static let greatest = UInt64(1) << 62
+
     private static let opening = Array("{\"seq\":".utf8)
     private static let previous = Array(",\"prev\":\"".utf8)
     private static let rest = Array("\",\"eventTime\":\"".utf8)
@@ -76,7 +79,8 @@ enum AuditLine {
             sequence = sum
             place += 1
         }
-        guard place > first, line[first] != UInt8(ascii: "0"), skip(previous, line, &place), place + hashDigits <= line.count
+        guard place > first, line[first] != UInt8(ascii: "0"), sequence <= greatest, skip(previous, line, &place),
+            place + hashDigits <= line.count
         else { return nil }
         var isHex = true
         let hash = [UInt8](unsafeUninitializedCapacity: SHA256.byteCount) { output, count in

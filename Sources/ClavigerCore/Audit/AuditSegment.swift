@@ -30,7 +30,7 @@ package struct AuditSegment: Sendable, Equatable {
         guard name.hasPrefix(AuditSegment.prefix), name.hasSuffix(AuditSegment.suffix) else { return nil }
         let number = name.dropFirst(AuditSegment.prefix.count).dropLast(AuditSegment.suffix.count)
         guard number.utf8.count == AuditSegment.digits, number.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
-            let first = UInt64(number), first > 0
+            let first = UInt64(number), (1...AuditLine.greatest).contains(first)
         else { return nil }
         self.init(directory: directory, first: first)
     }

@@ -28,6 +28,39 @@ import Testing
         #expect(try log.segments.map(\.first) == [1, 12])
     }
 
+    /// A number that leaves no room for the next is damage like another, for the verifier and for the daemon that takes up the log.
+    @Test(arguments: ["18446744073709551615", "4611686018427387905", "9223372036854775807"])
+    func aNumberBeyondAllBoundsIsDamage(number: String) throws {
+        let log = try sealed()
+        let segment = try log.segments[1]
+        try log.reopen { try log.edit(segment) { $0[0] = $0[0].replacing("\"seq\":12,", with: "\"seq\":\(number),") } }
+        #expect(log.finding() == "this is no record of an audit log")
+        // The daemon went on under a number of its own.
+        #expect(log.log.failure == nil && log.log.warning != nil)
+        #expect(try log.segments.map(\.first) == [1, 12, 20])
+        try log.append(1, flushed: true)
+        // Nor is anything counted on from it.
+        let other = try sealed()
+        try other.edit(other.segments[0]) { $0[0] = $0[0].replacing("\"seq\":1,", with: "\"seq\":\(number),") }
+        #expect(other.finding() == "this is no record of an audit log")
+    }
+
+    /// Nor does such a number end the numbering when it stands where the newest record or file is looked for.
+    @Test func aGreatNumberDoesNotEndTheNumbering() throws {
+        for name in ["audit-18446744073709551615.jsonl", "audit-04611686018427387904.jsonl"] {
+            let log = try sealed()
+            try log.reopen { try log.overwrite(log.path + "/" + name, []) }
+            try log.append(1, flushed: true)
+            #expect(log.log.position.sequence == 20 && log.log.warning == nil, "\(name)")
+        }
+        let log = try sealed()
+        let last = try #require(try log.lines().last)
+        let text = last.replacing("\"seq\":19,", with: "\"seq\":4611686018427387904,") + "\n"
+        try log.reopen { try log.overwrite(log.path + "/audit-04611686018427387904.jsonl", Array(text.utf8)) }
+        try log.append(1, flushed: true)
+        #expect(log.log.position.sequence == 20)
+    }
+
     @Test func anEditedRecordShows() throws {
         let log = try sealed()
         try log.edit(log.segments[0]) { $0[2] = $0[2].replacing("success", with: "failure") }
