@@ -15,10 +15,21 @@ package final class AuditRecorder: Sendable {
     private let logger: Logger
     private let settings: Mutex<Configuration.Audit>
     private let denials = DenialMerger()
-    private let outbox = Mutex(Outbox())
+    private let outbox: OutboxState
+    // Records that neither the log nor the database takes now.
+    private let stranded = Mutex<[Stranded]>([])
     private let seen = Mutex<Seen>(Seen())
     private let nonce = String(UInt32.random(in: .min ... .max), radix: 16)
     private let counter = Atomic<UInt64>(0)
+
+    // Beside the recorder, since the log's anchor needs it and is made before.
+    private final class OutboxState: Sendable {
+        let state = Mutex(Outbox())
+        // CLOCK_MONOTONIC of when the token was last told of a checkpoint.
+        let told = Atomic<UInt64>(0)
+
+        func withLock<R>(_ body: (inout sending Outbox) -> sending R) -> sending R { state.withLock(body) }
+    }
 
     // How far the records in the outbox are on their way to the log.
     private struct Outbox {
@@ -33,6 +44,12 @@ package final class AuditRecorder: Sendable {
             written = []
             isUnsure = true
         }
+    }
+
+    private struct Stranded {
+        var record: AuditRecord
+        // The log's newest record then: it can only stand behind it.
+        var after: UInt64
     }
 
     // What was last recorded of the token.
@@ -56,11 +73,12 @@ package final class AuditRecorder: Sendable {
         settings.checkpointInterval = UInt64(audit.checkpointSeconds) * 1_000_000_000
         var surroundings = AuditLog.Surroundings(log: logger) { digest throws(SigningFailure) in try token.sign(digest) }
         surroundings.time = time
+        let outbox = OutboxState()
         surroundings.anchor = { position in
-            do throws(StoreError) { try store.setAnchor(position) } catch {
-                logger.warning("the audit log is not anchored in the database", metadata: ["error": "\(error)"])
-            }
+            AuditRecorder.settle(position, outbox, store, logger)
+            AuditRecorder.remember(outbox, token)
         }
+        self.outbox = outbox
         let anchor = try? store.anchor()
         log = AuditLog(settings: settings, instance: token.instance.id, anchor: anchor, surroundings: surroundings)
         collector = audit.collector.map {
@@ -79,10 +97,15 @@ package final class AuditRecorder: Sendable {
     /// Opens the log, puts into it what a crash left in the outbox, and records the start. Call it once the token has been held or
     /// found away, and before the first request.
     package func start() {
-        let waiting = (try? store.outbox()) ?? []
+        // What nobody has verified yet is looked at when it has been.
+        let isBelieved = store.isBelieved
+        let waiting = isBelieved ? (try? store.outbox()) ?? [] : []
         let ids = Dictionary(waiting.map { ("\($0.id)", $0.id) }) { first, _ in first }
         let found = log.open(lookingFor: Set(ids.keys), after: waiting.map(\.after).min() ?? 0)
-        outbox.withLock { $0.kept = Set(found.compactMap { ids[$0] }) }
+        outbox.withLock {
+            $0.kept = Set(found.compactMap { ids[$0] })
+            $0.isUnsure = !isBelieved
+        }
         system(.start, data: [.init("version", Service.version), .init("pid", "\(getpid())")])
         tick()
     }
@@ -215,9 +238,10 @@ package final class AuditRecorder: Sendable {
             try store.leave(record)
             return nil
         } catch {
-            logger.error("a request cannot be recorded", metadata: ["event": "\(record.event)", "error": "\(error)"])
             switch entry.permission {
-            case .observe, .readToken, .readAudit, .unlock: return nil
+            case .observe, .readToken, .readAudit, .unlock:
+                strand(record, error)
+                return nil
             case .wrap, .unwrap, .rewrap, .readKeys, .readSecrets, .createKeys, .updateKeys, .rotateKeys, .disableKeys,
                 .deleteKeys, .restoreKeys, .purgeKeys, .moveKeys, .registerResources, .readRings, .createRings, .deleteRings,
                 .readPolicies, .managePolicies, .requestApproval, .approve, .readAccess, .manageAccess:
@@ -237,7 +261,7 @@ package final class AuditRecorder: Sendable {
 
     /// Moves what waits in the outbox to the log, durably. What cannot be moved now waits on.
     func drain() {
-        guard store.hasOutbox.load(ordering: .acquiring), log.failure == nil else { return }
+        guard store.hasOutbox.load(ordering: .acquiring), log.failure == nil, store.isBelieved else { return }
         var moved: Set<OperationID>?
         outbox.withLock { outbox in
             do throws(StoreError) {
@@ -288,16 +312,36 @@ package final class AuditRecorder: Sendable {
         }
     }
 
+    /// So many records that are in the log are forgotten by themselves; fewer wait for the next checkpoint, whose signature serves both.
+    private static let forgotten = 64
+
     private func forget() {
+        guard token.currentStatus.state.serves, outbox.withLock({ $0.kept.count >= AuditRecorder.forgotten }) else { return }
+        AuditRecorder.settle(nil, outbox, store, logger)
+    }
+
+    // Notes in the database how far the log is, and takes out of it what the log has.
+    private static func settle(_ position: AuditPosition?, _ outbox: OutboxState, _ store: Store, _ logger: Logger) {
         outbox.withLock { outbox in
-            guard !outbox.kept.isEmpty else { return }
             do throws(StoreError) {
-                try store.forget(Array(outbox.kept))
+                try store.settle(position, forgetting: Array(outbox.kept))
                 outbox.kept = []
             } catch {
-                logger.warning("the audit outbox cannot be emptied", metadata: ["error": "\(error)"])
+                logger.warning("the audit log is not anchored in the database", metadata: ["error": "\(error)"])
             }
         }
+    }
+
+    /// How often the token is told at most, in nanoseconds. Objects on a token are made of memory that wears.
+    private static let memory: UInt64 = 10_000_000_000
+
+    // Who puts back an older database, with an older anchor, is found out by the token's memory.
+    private static func remember(_ outbox: OutboxState, _ token: TokenService) {
+        let now = Clock.monotonic()
+        let last = outbox.told.load(ordering: .relaxed)
+        guard last == 0 || now >= last + memory, token.currentStatus.state.serves else { return }
+        outbox.told.store(now, ordering: .relaxed)
+        token.anchor()
     }
 
     // MARK: what the daemon meets by itself
@@ -309,15 +353,28 @@ package final class AuditRecorder: Sendable {
 
     private func append(_ record: AuditRecord) {
         var record = record
-        record.id = RandomSource.identifier()
+        if record.id == nil { record.id = RandomSource.identifier() }
         do throws(AuditFailure) {
             try log.append(record.body(token.instance.id), flushed: true)
         } catch {
             outbox.withLock { $0.forgetWritten() }
-            do throws(StoreError) { try store.leave(record) } catch {
-                logger.error("an event cannot be recorded", metadata: ["event": "\(record.event)", "error": "\(error)"])
-            }
+            do throws(StoreError) { try store.leave(record) } catch { strand(record, error) }
         }
+    }
+
+    /// The most records that wait in memory for a log: what daemons meet by themselves, and what works without a log.
+    private static let mostStranded = 1_000
+
+    private func strand(_ record: AuditRecord, _ error: StoreError) {
+        let isKept = stranded.withLock { stranded in
+            guard stranded.count < AuditRecorder.mostStranded else { return false }
+            stranded.append(Stranded(record: record, after: log.position.sequence))
+            return true
+        }
+        let level: Logger.Level = isKept ? .warning : .error
+        logger.log(
+            level: level, isKept ? "a record waits in memory for the audit log" : "an event cannot be recorded",
+            metadata: ["event": "\(record.event)", "error": "\(error)"])
     }
 
     /// What is done now and then: by the thread that tends the log.
@@ -326,7 +383,24 @@ package final class AuditRecorder: Sendable {
         drain()
         forget()
         guard log.failure == nil else { return }
+        takeStranded()
         for record in denials.due(now: Clock.monotonic()) { append(record) }
+    }
+
+    private func takeStranded() {
+        let late = stranded.withLock { stranded in
+            defer { stranded = [] }
+            return stranded
+        }
+        guard !late.isEmpty else { return }
+        do throws(AuditFailure) {
+            // A flush that failed may have left it in the file.
+            let ids = Set(late.compactMap { $0.record.id.map { "\($0)" } })
+            let found = try log.find(ids, after: late.map(\.after).min() ?? 0)
+            for item in late where !found.contains(item.record.id.map { "\($0)" } ?? "") { append(item.record) }
+        } catch {
+            stranded.withLock { $0 = late + $0 }
+        }
     }
 
     private func watchToken() {

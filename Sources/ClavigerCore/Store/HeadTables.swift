@@ -13,10 +13,8 @@ enum HeadTables {
         case "version_use": true
         // Found anew at each binding, and only reported.
         case "quarantine": true
-        case let name:
-            // SQLite's own; the audit log's outbox, whose records the log chains and seals; and how far the log had got, which moves with
-            // every record: the head holds where it stood, and it never goes back behind that.
-            name.hasPrefix("sqlite_") || name == "audit_outbox" || name == "audit_anchor"
+        // SQLite's own.
+        case let name: name.hasPrefix("sqlite_")
         }
     }
 

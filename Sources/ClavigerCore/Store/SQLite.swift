@@ -15,6 +15,8 @@ package enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     case corrupt(String)
     /// What allowed the change was taken back before it was made.
     case overtaken
+    /// The token does not sign now, and what was to be written can wait until it does.
+    case unsigned
 
     /// Another program has changed the database since it was believed.
     case changedOutside
@@ -29,6 +31,7 @@ package enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
         case .corrupt(let what): "the database is damaged: \(what)"
         case .changedOutside: "another program has changed the database: it must be verified before it counts again"
         case .overtaken: "the caller may not make this change any more"
+        case .unsigned: "the token does not sign now"
         }
     }
 }

@@ -90,6 +90,12 @@ extension Store {
         }
     }
 
+    /// Whether what stands in the database may be acted upon: it was verified, or there never was a head to verify it by.
+    var isBelieved: Bool {
+        guard signer.withLock({ $0 == nil }) else { return true }
+        return (try? head()) == .some(nil)
+    }
+
     /// The epoch of the newest head; 0 before there was one.
     package var headEpoch: UInt64 {
         (try? alone { connection throws(StoreError) in connection.rows.epoch }) ?? 0
@@ -97,9 +103,12 @@ extension Store {
 
     /// Runs `body` in a transaction, and signs what it made of the database in the same one.
     ///
-    /// - Parameter always: the epoch to sign under though nothing may have changed; nil to sign changes only, under the next one.
+    /// - Parameters:
+    ///   - always: the epoch to sign under though nothing may have changed; nil to sign changes only, under the next one.
+    ///   - canWait: whether nothing is written at all while the token does not sign.
+    /// - Throws: `unsigned` for what can wait.
     static func signing<R>(
-        _ connection: SQLiteConnection, _ signer: (any HeadSigner)?, always epoch: UInt64? = nil,
+        _ connection: SQLiteConnection, _ signer: (any HeadSigner)?, always epoch: UInt64? = nil, canWait: Bool = false,
         _ body: () throws(StoreError) -> R
     ) throws(StoreError) -> R {
         do throws(StoreError) {
@@ -108,7 +117,7 @@ extension Store {
                 try connection.requireOwn()
                 let result = try body()
                 if let signer, epoch != nil || connection.rows.hasChanged {
-                    try seal(connection, signer, epoch: epoch ?? connection.rows.epoch + 1)
+                    try seal(connection, signer, epoch: epoch ?? connection.rows.epoch + 1, canWait: canWait)
                 } else if signer == nil, connection.rows.hasChanged, try head(connection) != nil {
                     throw .corrupt("it is signed, and only a daemon that has verified it may change it")
                 }
@@ -123,12 +132,15 @@ extension Store {
     }
 
     /// Writes the head for what the present transaction makes of the database.
-    static func seal(_ connection: SQLiteConnection, _ signer: any HeadSigner, epoch: UInt64) throws(StoreError) {
+    private static func seal(
+        _ connection: SQLiteConnection, _ signer: any HeadSigner, epoch: UInt64, canWait: Bool
+    ) throws(StoreError) {
         let log = try auditAnchor(connection)
         let head = signer.sign(
             Head(
                 epoch: epoch, digest: connection.rows.working.digest, auditSequence: log?.sequence ?? 0,
                 auditHash: log?.hash ?? []))
+        guard !canWait || !head.signature.isEmpty else { throw .unsigned }
         try connection.run(
             "INSERT OR REPLACE INTO head (one, epoch, digest, audit_sequence, audit_hash, signature) VALUES (1, ?, ?, ?, ?, ?)",
             [

@@ -19,8 +19,10 @@ extension Store {
     }
 
     /// Writes a record of something that is no change, for a time when the log takes none.
+    ///
+    /// - Throws: `unsigned` while the token does not sign.
     func leave(_ record: AuditRecord) throws(StoreError) {
-        _ = try transaction { connection throws(StoreError) in try leave(record, connection) }
+        _ = try transaction(canWait: true) { connection throws(StoreError) in try leave(record, connection) }
         hasOutbox.store(true, ordering: .releasing)
     }
 
@@ -55,24 +57,30 @@ extension Store {
         }
     }
 
-    /// Forgets records that are in the log.
-    package func forget(_ ids: [OperationID]) throws(StoreError) {
-        _ = try transaction { connection throws(StoreError) in
+    /// Forgets records that are in the log, and notes one that is there and on the disk, under one signature.
+    ///
+    /// - Throws: `unsigned` while the token does not sign.
+    package func settle(_ position: AuditPosition?, forgetting ids: [OperationID]) throws(StoreError) {
+        _ = try transaction(canWait: true) { connection throws(StoreError) in
             for id in ids { try connection.run("DELETE FROM audit_outbox WHERE id = ?", [.blob(id.bytes)]) }
+            if let position { try setAnchor(position, connection) }
             return 0
         }
     }
 
     /// A record that the audit log must hold; nil before there was any.
+    ///
+    /// It stands in the head too, where nobody can change it and have it believed: the greater of both counts, so that who sets one of
+    /// them back does not set the log's numbers back as well before the database has been verified.
     package func anchor() throws(StoreError) -> AuditPosition? {
-        try withConnection { connection throws(StoreError) in try anchor(connection) }
-    }
-
-    /// Notes a record that is in the log and on the disk.
-    package func setAnchor(_ position: AuditPosition) throws(StoreError) {
-        _ = try transaction { connection throws(StoreError) in
-            try setAnchor(position, connection)
-            return 0
+        try withConnection { connection throws(StoreError) in
+            let noted = try anchor(connection)
+            let signed = try Store.head(connection).flatMap { head in
+                head.auditHash.count == SHA256.byteCount ? AuditPosition(sequence: head.auditSequence, hash: head.auditHash) : nil
+            }
+            return [noted, signed].compactMap { $0 }.filter { $0.sequence <= AuditLine.greatest }.max {
+                $0.sequence < $1.sequence
+            }
         }
     }
 

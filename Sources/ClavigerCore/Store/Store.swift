@@ -129,11 +129,17 @@ package final class Store: Sendable {
     }
 
     /// Runs `body` in a transaction, alone.
-    func transaction<R: Sendable>(_ body: (SQLiteConnection) throws(StoreError) -> R) throws(StoreError) -> R {
+    ///
+    /// - Parameter canWait: whether it is not done at all while the token does not sign: a database that was left unsigned has to be
+    ///   accepted by an operator after a crash, which only a change is worth.
+    /// - Throws: `unsigned` for what can wait.
+    func transaction<R: Sendable>(
+        canWait: Bool = false, _ body: (SQLiteConnection) throws(StoreError) -> R
+    ) throws(StoreError) -> R {
         let signer = signer.withLock { $0 }
         return try noticing { () throws(StoreError) in
             try alone { connection throws(StoreError) in
-                try Store.signing(connection, signer) { () throws(StoreError) in try body(connection) }
+                try Store.signing(connection, signer, canWait: canWait) { () throws(StoreError) in try body(connection) }
             }
         }
     }

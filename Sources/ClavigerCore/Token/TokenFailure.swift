@@ -14,7 +14,7 @@ package enum TokenFailure: Error, Equatable, Sendable, CustomStringConvertible {
     /// The database failed. What a full disk or a lock refuses now may succeed later; a damaged file will not.
     init(_ error: StoreError) {
         switch error {
-        case .failed, .overtaken, .changedOutside: self = .lost(error.description)
+        case .failed, .overtaken, .changedOutside, .unsigned: self = .lost(error.description)
         case .missing, .unreadable, .newer, .corrupt: self = .needsOperator(error.description)
         }
     }

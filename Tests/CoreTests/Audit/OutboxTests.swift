@@ -34,7 +34,7 @@ import Testing
         #expect(text.contains("\"initiator\":{\"id\":\"claviger\"}"))
         // Durable: another connection sees it.
         #expect(try Store(directory: directory.path, create: false).outbox() == [row])
-        try store.forget([row.id])
+        try store.settle(nil, forgetting: [row.id])
         #expect(try store.outbox().isEmpty)
     }
 
@@ -43,8 +43,8 @@ import Testing
         let store = try store(directory)
         #expect(try store.anchor() == nil)
         let hash = [UInt8](repeating: 1, count: 32)
-        try store.setAnchor(AuditPosition(sequence: 5, hash: hash))
-        try store.setAnchor(AuditPosition(sequence: 4, hash: [UInt8](repeating: 2, count: 32)))
+        try store.settle(AuditPosition(sequence: 5, hash: hash), forgetting: [])
+        try store.settle(AuditPosition(sequence: 4, hash: [UInt8](repeating: 2, count: 32)), forgetting: [])
         #expect(try store.anchor() == AuditPosition(sequence: 5, hash: hash))
         // A change anchors the log where it stands.
         store.auditPosition.withLock { $0 = { AuditPosition(sequence: 9, hash: hash) } }
