@@ -89,9 +89,12 @@ final class Daemon {
         let housekeeper = try explain { () throws(ServerError) in
             try ServerThread(name: "clv-keeper") { keeper.run() }
         }
-        let archivist = try service.audit.map { (audit) throws(Failure) in
+        let archivists = try service.audit.map { (audit) throws(Failure) in
             try explain { () throws(ServerError) in
-                try ServerThread(name: "clv-audit") { audit.log.tend(audit.tick) }
+                [
+                    try ServerThread(name: "clv-audit") { audit.log.tend(audit.tick) },
+                    try ServerThread(name: "clv-flush") { audit.log.serveFlushes() },
+                ]
             }
         }
         if let collector = service.audit?.collector {
@@ -115,7 +118,7 @@ final class Daemon {
         supervisor.join()
         service.audit?.collector?.stop()
         service.audit?.log.stopTending()
-        archivist?.join()
+        for archivist in archivists ?? [] { archivist.join() }
         service.stop()
         _ = consume lock
         log.notice("stopped", metadata: ["unanswered": "\(outcome.unanswered)"])

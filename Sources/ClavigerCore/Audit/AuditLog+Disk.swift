@@ -27,6 +27,38 @@ extension AuditLog {
         }
     }
 
+    /// Flushes for those who wait for tickets, until `stopTending`. Run it on a thread of its own: then a disk that does not answer keeps
+    /// nobody who sends answers.
+    package func serveFlushes() {
+        monitor.locked {
+            state.hasFlusher = true
+            while !isStopping.load(ordering: .acquiring) {
+                if state.failure == nil, state.wanted > state.synced.sequence {
+                    try? flush(state.wanted)
+                } else {
+                    _ = monitor.wait(until: Clock.monotonic() + AuditLog.lookInterval)
+                }
+            }
+            state.hasFlusher = false
+            monitor.changed()
+        }
+    }
+
+    /// Has another flush record `sequence`, and waits for it. Under the monitor.
+    func awaitFlush(_ sequence: UInt64) throws(AuditFailure) {
+        let epoch = state.epoch
+        if sequence > state.wanted {
+            state.wanted = sequence
+            monitor.changed()
+        }
+        while state.synced.sequence < sequence {
+            guard state.hasFlusher else { return try flush(sequence) }
+            let idle = Stay(since: Clock.monotonic())
+            awaitDisk(state.writing.isGoing ? state.writing : state.syncing.isGoing ? state.syncing : idle)
+            guard epoch == state.epoch else { throw interruption }
+        }
+    }
+
     /// Waits until record `sequence` is in the file; whoever comes while nobody writes does it for all. Under the monitor.
     func write(_ sequence: UInt64) throws(AuditFailure) {
         let epoch = state.epoch
@@ -137,6 +169,7 @@ extension AuditLog {
         }
         state.failure = failure
         state.epoch += 1
+        state.wanted = 0
         state.pending.removeAll(keepingCapacity: true)
         state.last = state.written
         tell()

@@ -118,6 +118,9 @@ package final class AuditLog: @unchecked Sendable {
         var writing = Stay()
         /// Who flushes the file: one at a time, while others may write.
         var syncing = Stay()
+        /// Whether a thread flushes for others, and the newest record that it is asked for.
+        var hasFlusher = false
+        var wanted: UInt64 = 0
         /// Rises with every failure: what was waiting then will never be written.
         var epoch = 0
         var failure: AuditFailure? = AuditFailure("it has not been opened yet")
@@ -196,7 +199,7 @@ package final class AuditLog: @unchecked Sendable {
         try within { () throws(AuditFailure) in
             // Its number may be another record's by now.
             guard ticket.epoch == state.epoch else { throw state.failure ?? AuditFailure("the log was interrupted") }
-            try flush(ticket.sequence)
+            if state.hasFlusher { try awaitFlush(ticket.sequence) } else { try flush(ticket.sequence) }
         }
     }
 

@@ -72,6 +72,46 @@ import Testing
         #expect(try log.lines().contains { $0.contains("log-resumed") })
     }
 
+    /// Who waits for a ticket is not at the disk: another flushes for all, and is stuck in their place.
+    @Test func whoWaitsForATicketIsNeverStuck() throws {
+        let gate = Gate()
+        let log = try TestLog {
+            $0.flushPatience = 100_000_000
+            $0.sync = { gate.sync($0) }
+        }
+        let (audit, body) = (log.log, body)
+        let flusher = Worker { audit.serveFlushes() }
+        // Once it is there it serves all that wait, with as few flushes as can be.
+        let waiters = (0..<8).map { _ in
+            Worker {
+                for _ in 0..<20 {
+                    guard let ticket = try? audit.add(body) else { return }
+                    try? audit.flush(ticket)
+                }
+            }
+        }
+        for waiter in waiters { waiter.join() }
+        #expect(audit.position.sequence == 160)
+        while !audit.monitor.locked({ audit.state.hasFlusher }) { usleep(1_000) }
+        gate.shut()
+        let ticket = try audit.add(body)
+        #expect(throws: AuditFailure.self) { try audit.flush(ticket) }
+        #expect(throws: AuditFailure.self) { try audit.add(body) }
+        #expect(gate.isHeld)
+        gate.open()
+        #expect(
+            eventually {
+                audit.look()
+                return audit.failure == nil
+            })
+        let after = try audit.add(body)
+        try audit.flush(after)
+        #expect(audit.position.sequence >= after.sequence)
+        audit.stopTending()
+        flusher.join()
+        #expect(log.finding() == nil)
+    }
+
     /// The thread that tends the log finds out by itself that somebody does not come back from the disk.
     @Test func whoTendsTheLogNoticesAStuckWrite() throws {
         let gate = Gate()
