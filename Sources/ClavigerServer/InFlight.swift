@@ -1,3 +1,4 @@
+import ClavigerCore
 import ClavigerWire
 import Synchronization
 
@@ -19,6 +20,12 @@ final class InFlight: Sendable {
         self.opcode = opcode
         self.deadline = deadline
         self.expectedReply = expectedReply
+    }
+
+    /// What the service is told of it.
+    var request: IncomingRequest {
+        IncomingRequest(
+            header: header, opcode: opcode, caller: connection.caller, deadline: deadline, isAdmin: connection.isAdmin)
     }
 
     /// Makes the calling thread the one that answers; false when another was first.

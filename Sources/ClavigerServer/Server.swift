@@ -75,7 +75,7 @@ package final class Server: Sendable {
             held: HeldAnswers(handler: handler), settings: ServerSettings(configuration), counters: figures, logger: logger)
         crew = try Crew(core: core, handler: handler, workers: plan.workers)
         acceptor = try Acceptor(core: core, listeners: listeners, identify: tuning.identify)
-        watchdog = Watchdog(core: core, crew: crew, stuckBound: tuning.workerStuckBound, fatal: fatal)
+        watchdog = Watchdog(core: core, crew: crew, handler: handler, stuckBound: tuning.workerStuckBound, fatal: fatal)
         figures.workerCount.store(plan.workers, ordering: .relaxed)
     }
 

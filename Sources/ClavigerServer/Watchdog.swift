@@ -1,3 +1,4 @@
+import ClavigerCore
 import ClavigerWire
 import Logging
 import Synchronization
@@ -7,6 +8,7 @@ import Synchronization
 final class Watchdog: Sendable {
     private let core: ServerCore
     private let crew: Crew
+    private let handler: any RequestHandler
     private let stuckBound: UInt64
     private let fatal: @Sendable (String) -> Void
     private let nextIdleScan = Atomic<UInt64>(0)
@@ -15,9 +17,12 @@ final class Watchdog: Sendable {
     ///   - stuckBound: nanoseconds after its deadline when a request counts as stuck.
     ///   - fatal: called on the watchdog's thread, once, when too many workers are stuck to go on; the
     ///     process is to end.
-    init(core: ServerCore, crew: Crew, stuckBound: UInt64, fatal: @escaping @Sendable (String) -> Void) {
+    init(
+        core: ServerCore, crew: Crew, handler: any RequestHandler, stuckBound: UInt64, fatal: @escaping @Sendable (String) -> Void
+    ) {
         self.core = core
         self.crew = crew
+        self.handler = handler
         self.stuckBound = stuckBound
         self.fatal = fatal
     }
@@ -30,13 +35,13 @@ final class Watchdog: Sendable {
             var next = now + ServerLimits.watchdogTick * 1_000_000
             refuseQueued(now)
             for entry in core.held.entries {
-                if entry.deadline > now { next = min(next, entry.deadline) } else { refuse(entry) }
+                if entry.deadline > now { next = min(next, entry.deadline) } else { abandon(entry) }
             }
             var overdue = crew.absentCount
             for post in crew.posts {
                 for entry in [post.requests.0, post.requests.1] {
                     guard let entry else { continue }
-                    if entry.deadline > now { next = min(next, entry.deadline) } else { refuse(entry) }
+                    if entry.deadline > now { next = min(next, entry.deadline) } else { abandon(entry) }
                 }
                 if isStuck(post, now, for: ServerLimits.overdueBound) { overdue += 1 }
                 if !isGivenUp, isStuck(post, now, for: stuckBound) { isGivenUp = !replace(post) }
@@ -54,6 +59,13 @@ final class Watchdog: Sendable {
 
     private func refuse(_ entry: InFlight) {
         if entry.claim() { entry.connection.finish(entry, Refusal(.deadline)) }
+    }
+
+    /// Refuses what a worker has begun.
+    private func abandon(_ entry: InFlight) {
+        guard entry.claim() else { return }
+        handler.abandoned(entry.request)
+        entry.connection.finish(entry, Refusal(.deadline))
     }
 
     // The reserved worker does nothing that can hang; only the token's library can.

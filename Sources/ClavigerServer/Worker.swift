@@ -133,11 +133,8 @@ final class Worker {
             if entry.claim() { entry.connection.finish(entry, Refusal(.deadline)) }
             return
         }
-        let request = IncomingRequest(
-            header: entry.header, opcode: entry.opcode, caller: entry.connection.caller, deadline: entry.deadline,
-            isAdmin: entry.connection.isAdmin)
         ticket = nil
-        let length = service.handle(request, frame: frame, reply: buffer.prefix(room), scheduling: scheduling)
+        let length = service.handle(entry.request, frame: frame, reply: buffer.prefix(room), scheduling: scheduling)
         done()
         let isWhole = length >= Limits.headerLength && length <= room
         // A reply was written from its beginning to its end; before a refusal anything may have been written.

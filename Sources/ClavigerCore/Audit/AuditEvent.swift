@@ -1,10 +1,14 @@
 import ClavigerWire
 
 /// How much an event matters, in Key Protect's words.
-package enum AuditSeverity: String, Sendable {
+package enum AuditSeverity: String, Sendable, Comparable, CaseIterable {
     case normal
     case warning
     case critical
+
+    private var rank: Int { AuditSeverity.allCases.firstIndex(of: self) ?? 0 }
+
+    package static func < (left: AuditSeverity, right: AuditSeverity) -> Bool { left.rank < right.rank }
 }
 
 /// What is fixed about an event's name: how it is called in Key Protect's audit log, and how much it matters when it succeeds.

@@ -40,6 +40,12 @@ package struct AuditEntry: Sendable {
         (key.isEmpty ? [] : [key]) + (value["items"]?.elements.compactMap { $0["id"]?.text } ?? [])
     }
 
+    /// Its outcome, and those of a batch's items.
+    package var outcomes: [String] { [outcome] + (value["items"]?.elements.compactMap { $0["outcome"]?.text } ?? []) }
+
+    /// Why it was refused, and why a batch's items were.
+    package var reasonTypes: [String] { [reasonType] + (value["items"]?.elements.compactMap { $0["reasonType"]?.text } ?? []) }
+
     /// The fields of the request, and old and new values, as `name=value`.
     package var details: [String] {
         var details: [String] = []
@@ -71,8 +77,9 @@ package struct AuditQuery: Sendable {
     package var caller: String?
     /// An event's name, or an action's.
     package var event: String?
+    /// Of the record as a whole, or of an item of a batch.
     package var outcome: String?
-    /// A refusal's name.
+    /// A refusal's name, of the record or of an item of a batch.
     package var reason: String?
     package var correlation: String?
     /// Milliseconds since 1970, inclusive.
@@ -87,8 +94,8 @@ package struct AuditQuery: Sendable {
         if let key, !entry.keys.contains(key.lowercased()) { return false }
         if let caller, entry.uid != caller, entry.name != caller, entry.unit != caller { return false }
         if let event, entry.event != event, entry.action != event { return false }
-        if let outcome, entry.outcome != outcome { return false }
-        if let reason, entry.reasonType != reason { return false }
+        if let outcome, !entry.outcomes.contains(outcome) { return false }
+        if let reason, !entry.reasonTypes.contains(reason) { return false }
         if let correlation, entry.correlation != correlation { return false }
         guard since != nil || until != nil else { return true }
         guard let time = AuditTime.milliseconds(entry.time) else { return false }

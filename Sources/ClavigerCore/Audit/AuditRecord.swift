@@ -71,6 +71,7 @@ package struct AuditRecord: Sendable, Equatable {
     package struct Item: Sendable, Equatable {
         package var key: KeyID?
         package var version: UInt32?
+        package var ring: String?
         package var code: RefusalCode?
         package var count: Int
     }
@@ -98,8 +99,8 @@ package struct AuditRecord: Sendable, Equatable {
         if let id { text.identifier("id", id) }
         text.text("event", event)
         text.text("action", entry.action)
-        text.text("outcome", refusal == nil ? "success" : "failure")
-        text.text("severity", (refusal.map { AuditEvent.severity(of: $0.code) } ?? entry.severity).rawValue)
+        text.text("outcome", outcome.rawValue)
+        text.text("severity", severity(entry).rawValue)
         writeReason(&text)
         writeInitiator(&text)
         writeTarget(&text)
@@ -122,9 +123,32 @@ package struct AuditRecord: Sendable, Equatable {
         return text.bytes
     }
 
+    /// What came of it as a whole.
+    package enum Outcome: String, Sendable {
+        case success
+        case failure
+        /// Some items of a batch succeeded and others did not.
+        case partial
+    }
+
+    private var outcome: Outcome {
+        guard refusal == nil else { return .failure }
+        return items.contains { $0.code != nil } ? .partial : .success
+    }
+
+    // That of the worst item, where there are several.
+    private func severity(_ entry: AuditEvent) -> AuditSeverity {
+        let refused = refusal.map { [$0.code] } ?? items.compactMap(\.code)
+        return refused.map(AuditEvent.severity).max() ?? entry.severity
+    }
+
+    /// RFC 4918 section 11.1: some of several succeeded.
+    private static let multiStatus = 207
+
     private func writeReason(_ text: inout JSONText) {
         text.open("reason")
-        text.number("reasonCode", refusal.map { $0.code.entry.httpStatus } ?? 200)
+        let status = outcome == .partial ? AuditRecord.multiStatus : 200
+        text.number("reasonCode", refusal.map { $0.code.entry.httpStatus } ?? status)
         if let refusal {
             text.text("reasonType", refusal.code.name)
             // The code's own words are in the documentation; only what is particular is worth its bytes.
@@ -145,7 +169,7 @@ package struct AuditRecord: Sendable, Equatable {
             text.number("pid", max(0, caller.pid))
             if let unit = caller.unit { text.text("unit", unit) }
         } else {
-            text.text("id", "claviger")
+            text.text("id", event == DenialMerger.various ? DenialMerger.various : "claviger")
         }
         text.close()
     }
@@ -192,6 +216,7 @@ package struct AuditRecord: Sendable, Equatable {
             text.open()
             if let key = item.key { text.identifier("id", key) }
             if let version = item.version { text.number("keyVersion", version) }
+            if let ring = item.ring { text.text("keyRing", ring) }
             text.text("outcome", item.code == nil ? "success" : "failure")
             if let code = item.code { text.text("reasonType", code.name) }
             text.number("count", item.count)

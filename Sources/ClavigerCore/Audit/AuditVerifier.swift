@@ -87,8 +87,11 @@ package struct AuditVerifier {
         progress(end.offset)
     }
 
-    /// What was found in all files.
+    /// What was found in all files. A log has a record from its first second on: one without any was emptied or removed.
     package func finish() throws(Finding) -> Report {
+        guard head != nil || report.records > 0 else {
+            throw Finding(file: "log", line: 0, reason: "there are no records, and a log begins with the start of its daemon")
+        }
         guard let head, !isHeadSeen else { return report }
         let last = report.last?.sequence ?? 0
         let isBefore = head.position.sequence < report.first

@@ -8,22 +8,24 @@ package final class AuditRecorder: Sendable {
     package let log: AuditLog
     /// Sends records to another place as well; nil when none is configured.
     package let collector: AuditCollector?
-    private let store: Store
-    private let token: TokenService
+    let store: Store
+    let token: TokenService
     private let accounts: AccountCache
     private let time: TimeSource
-    private let logger: Logger
+    let logger: Logger
     private let settings: Mutex<Configuration.Audit>
     private let denials = DenialMerger()
-    private let outbox: OutboxState
+    let outbox: OutboxState
     // Records that neither the log nor the database takes now.
-    private let stranded = Mutex<[Stranded]>([])
+    let stranded = Mutex<[Stranded]>([])
     private let seen = Mutex<Seen>(Seen())
     private let nonce = String(UInt32.random(in: .min ... .max), radix: 16)
     private let counter = Atomic<UInt64>(0)
+    // Records of refusals that are on their way to the disk: nobody is given another answer when they do not get there.
+    let underWay = Mutex<[(ticket: RecordTicket, record: AuditRecord)]>([])
 
     // Beside the recorder, since the log's anchor needs it and is made before.
-    private final class OutboxState: Sendable {
+    final class OutboxState: Sendable {
         let state = Mutex(Outbox())
         // CLOCK_MONOTONIC of when the token was last told of a checkpoint.
         let told = Atomic<UInt64>(0)
@@ -32,7 +34,7 @@ package final class AuditRecorder: Sendable {
     }
 
     // How far the records in the outbox are on their way to the log.
-    private struct Outbox {
+    struct Outbox {
         // On the disk, and not yet taken out of the outbox.
         var kept: Set<OperationID> = []
         // In the log, and perhaps not on the disk.
@@ -46,7 +48,7 @@ package final class AuditRecorder: Sendable {
         }
     }
 
-    private struct Stranded {
+    struct Stranded {
         var record: AuditRecord
         // The log's newest record then: it can only stand behind it.
         var after: UInt64
@@ -192,20 +194,48 @@ package final class AuditRecorder: Sendable {
         guard durability != .off || entry.isManagement else { return nil }
         var record = request.record(outcome: refusal, time: time.now(), trace: trace)
         // Known in the log and in the outbox by one name, should it have to go there: a flush that failed leaves it in the file.
-        if entry.isManagement { record.id = RandomSource.identifier() }
-        if let refusal, request.isBare, !isAdmitted(record, refusal) { return nil }
+        if entry.isManagement || record.refusal != nil { record.id = RandomSource.identifier() }
+        let kind = record.refusal.map { request.kind($0, trace.initiator) }
+        if let kind, request.isCounted(refusal), !denials.admit(record, kind, now: Clock.monotonic()) { return nil }
         do throws(AuditFailure) {
             let body = record.body(token.instance.id)
             // The thread that answers how the daemon is must not get stuck in the disk.
             if !entry.isManagement, durability == .fsync, entry.permission != .observe {
                 let ticket = try log.add(body)
-                if !hold(ticket) { try log.flush(ticket) }
+                if !hold(ticket) {
+                    try log.flush(ticket)
+                } else if refusal != nil {
+                    underWay.withLock { $0.append((ticket, record)) }
+                }
             } else {
                 try log.append(body, flushed: entry.isManagement)
             }
             return nil
         } catch {
-            return keepAside(record, entry, refusal)
+            guard refusal != nil || request.isCounted(nil), let kind else { return keepAside(record, entry) }
+            // What was refused gives nothing away; it is recorded when there is a log again.
+            denials.count(record, kind, now: Clock.monotonic())
+            return nil
+        }
+    }
+
+    /// Records that a caller was told `deadline` while a worker was still at its request, or its record on its way to the disk. The
+    /// worker's own record says what was done, should it come back.
+    func abandoned(_ request: IncomingRequest) {
+        guard durability != .off || request.opcode.entry.isManagement else { return }
+        let trace = trace(request)
+        let refusal = Refusal(.deadline)
+        let bare = RequestRecord(request)
+        var record = bare.record(outcome: refusal, time: time.now(), trace: trace)
+        record.id = RandomSource.identifier()
+        let kind = bare.kind(refusal, trace.initiator)
+        guard denials.admit(record, kind, now: Clock.monotonic()) else { return }
+        do throws(AuditFailure) {
+            // Whoever keeps the deadlines must not wait for a disk.
+            let ticket = try log.add(record.body(token.instance.id))
+            underWay.withLock { $0.append((ticket, record)) }
+        } catch {
+            denials.count(record, kind, now: Clock.monotonic())
         }
     }
 
@@ -221,17 +251,8 @@ package final class AuditRecorder: Sendable {
         }
     }
 
-    private func isAdmitted(_ record: AuditRecord, _ refusal: Refusal) -> Bool {
-        guard let caller = record.initiator?.caller else { return true }
-        let kind = DenialMerger.Kind(
-            event: record.event, code: refusal.code, uid: caller.uid, gid: caller.gid, unit: caller.unit)
-        return denials.admit(record, kind, now: Clock.monotonic())
-    }
-
     // The log has failed just now, or this is one of the few requests that go on without it.
-    private func keepAside(_ record: AuditRecord, _ entry: OpcodeEntry, _ refusal: Refusal?) -> Refusal? {
-        // What was refused gives nothing away.
-        guard refusal == nil else { return nil }
+    private func keepAside(_ record: AuditRecord, _ entry: OpcodeEntry) -> Refusal? {
         guard entry.isManagement else { return Refusal(.auditUnavailable, retryAfter: 1_000) }
         outbox.withLock { $0.forgetWritten() }
         do throws(StoreError) {
@@ -250,100 +271,6 @@ package final class AuditRecorder: Sendable {
         }
     }
 
-    // MARK: the outbox
-
-    /// How many records of changes are not in the log yet.
-    var waiting: UInt32 {
-        guard store.hasOutbox.load(ordering: .acquiring), let rows = try? store.outbox() else { return 0 }
-        let known = outbox.withLock { $0.kept.union($0.written) }
-        return UInt32(clamping: rows.count { !known.contains($0.id) })
-    }
-
-    /// Moves what waits in the outbox to the log, durably. What cannot be moved now waits on.
-    func drain() {
-        guard store.hasOutbox.load(ordering: .acquiring), log.failure == nil, store.isBelieved else { return }
-        var moved: Set<OperationID>?
-        outbox.withLock { outbox in
-            do throws(StoreError) {
-                // Before the look: what is left behind it sets the flag again.
-                store.hasOutbox.store(false, ordering: .releasing)
-                moved = try move(try store.outbox(), &outbox)
-            } catch {
-                logger.error("the audit outbox cannot be read", metadata: ["error": "\(error)"])
-            }
-        }
-        if let moved, flush(moved) { return }
-        store.hasOutbox.store(true, ordering: .releasing)
-    }
-
-    // The rows that are in the log now, durably or not; nil when it failed meanwhile.
-    private func move(_ rows: [OutboxRow], _ outbox: inout Outbox) throws(StoreError) -> Set<OperationID>? {
-        do throws(AuditFailure) {
-            if outbox.isUnsure {
-                let ids = Dictionary(rows.map { ("\($0.id)", $0.id) }) { first, _ in first }
-                outbox.written.formUnion(
-                    try log.find(Set(ids.keys), after: rows.map(\.after).min() ?? 0).compactMap { ids[$0] })
-                outbox.isUnsure = false
-            }
-            for row in rows where !outbox.kept.contains(row.id) && !outbox.written.contains(row.id) {
-                // Not at the disk: others wait for the outbox.
-                try log.add(row.body)
-                outbox.written.insert(row.id)
-            }
-            return outbox.written
-        } catch {
-            outbox.forgetWritten()
-            return nil
-        }
-    }
-
-    // Not under the outbox's lock: who is stuck in the disk must not keep others from what they do.
-    private func flush(_ moved: Set<OperationID>) -> Bool {
-        do throws(AuditFailure) {
-            try log.flush()
-            outbox.withLock { outbox in
-                outbox.kept.formUnion(moved)
-                outbox.written.subtract(moved)
-            }
-            return true
-        } catch {
-            outbox.withLock { $0.forgetWritten() }
-            return false
-        }
-    }
-
-    /// So many records that are in the log are forgotten by themselves; fewer wait for the next checkpoint, whose signature serves both.
-    private static let forgotten = 64
-
-    private func forget() {
-        guard token.currentStatus.state.serves, outbox.withLock({ $0.kept.count >= AuditRecorder.forgotten }) else { return }
-        AuditRecorder.settle(nil, outbox, store, logger)
-    }
-
-    // Notes in the database how far the log is, and takes out of it what the log has.
-    private static func settle(_ position: AuditPosition?, _ outbox: OutboxState, _ store: Store, _ logger: Logger) {
-        outbox.withLock { outbox in
-            do throws(StoreError) {
-                try store.settle(position, forgetting: Array(outbox.kept))
-                outbox.kept = []
-            } catch {
-                logger.warning("the audit log is not anchored in the database", metadata: ["error": "\(error)"])
-            }
-        }
-    }
-
-    /// How often the token is told at most, in nanoseconds. Objects on a token are made of memory that wears.
-    private static let memory: UInt64 = 10_000_000_000
-
-    // Who puts back an older database, with an older anchor, is found out by the token's memory.
-    private static func remember(_ outbox: OutboxState, _ token: TokenService) {
-        let now = Clock.monotonic()
-        let last = outbox.told.load(ordering: .relaxed)
-        guard last == 0 || now >= last + memory, token.currentStatus.state.serves else { return }
-        outbox.told.store(now, ordering: .relaxed)
-        token.anchor()
-    }
-
     // MARK: what the daemon meets by itself
 
     /// Records something that no caller asked for.
@@ -351,7 +278,7 @@ package final class AuditRecorder: Sendable {
         append(.system(event, time: time.now(), reason: reason, data))
     }
 
-    private func append(_ record: AuditRecord) {
+    func append(_ record: AuditRecord) {
         var record = record
         if record.id == nil { record.id = RandomSource.identifier() }
         do throws(AuditFailure) {
@@ -362,45 +289,15 @@ package final class AuditRecorder: Sendable {
         }
     }
 
-    /// The most records that wait in memory for a log: what daemons meet by themselves, and what works without a log.
-    private static let mostStranded = 1_000
-
-    private func strand(_ record: AuditRecord, _ error: StoreError) {
-        let isKept = stranded.withLock { stranded in
-            guard stranded.count < AuditRecorder.mostStranded else { return false }
-            stranded.append(Stranded(record: record, after: log.position.sequence))
-            return true
-        }
-        let level: Logger.Level = isKept ? .warning : .error
-        logger.log(
-            level: level, isKept ? "a record waits in memory for the audit log" : "an event cannot be recorded",
-            metadata: ["event": "\(record.event)", "error": "\(error)"])
-    }
-
     /// What is done now and then: by the thread that tends the log.
     package func tick() {
         watchToken()
         drain()
         forget()
+        seeThrough()
         guard log.failure == nil else { return }
         takeStranded()
         for record in denials.due(now: Clock.monotonic()) { append(record) }
-    }
-
-    private func takeStranded() {
-        let late = stranded.withLock { stranded in
-            defer { stranded = [] }
-            return stranded
-        }
-        guard !late.isEmpty else { return }
-        do throws(AuditFailure) {
-            // A flush that failed may have left it in the file.
-            let ids = Set(late.compactMap { $0.record.id.map { "\($0)" } })
-            let found = try log.find(ids, after: late.map(\.after).min() ?? 0)
-            for item in late where !found.contains(item.record.id.map { "\($0)" } ?? "") { append(item.record) }
-        } catch {
-            stranded.withLock { $0 = late + $0 }
-        }
     }
 
     private func watchToken() {

@@ -74,10 +74,15 @@ package protocol RequestHandler: AnyObject, Sendable {
     /// - Parameter opcode: what the answer that is about to leave now was asked by; nil for none yet.
     /// - Returns: the refusal to answer with in place of a reply when it will never be there.
     func secure(_ ticket: RecordTicket, of opcode: Opcode?) -> Refusal?
+
+    /// Says that a request is about to be refused with `deadline` that a worker has begun and not answered. Must not wait.
+    func abandoned(_ request: IncomingRequest)
 }
 
 extension RequestHandler {
     package func secure(_ ticket: RecordTicket) -> Refusal? { secure(ticket, of: nil) }
+
+    package func abandoned(_ request: IncomingRequest) {}
 }
 
 /// Figures that the server keeps and the status reply shows.

@@ -1,4 +1,5 @@
 import ClavigerWire
+import SecureMemory
 
 /// What is recorded of one request: who, what, on which key, with what outcome. Never key material, plaintext, envelopes or PINs.
 struct RequestRecord {
@@ -38,8 +39,50 @@ struct RequestRecord {
     /// Notes the context of one item, in its encoded form.
     mutating func note(context: [UInt8]) { contexts.note(encoded: context.span.bytes, form: contextForm) }
 
-    /// Whether nothing was noted but that it was refused.
-    var isBare: Bool { uses.isEmpty && fields.isEmpty }
+    /// The keys that the caller turned out to be allowed to use: what ring each is in, and what a refusal was about that came before
+    /// anything was noted.
+    var allowed: [KeyEntry] = []
+    /// The key that was asked for by a caller who may not have it, by whatever name: there need be none.
+    var wanted: KeyReference?
+    /// Whether nobody waited for the answer any more when the work was done: the caller was told `deadline`, or is gone.
+    var isLate = false
+
+    /// The name of the field with what was asked for in vain.
+    static let asked = "asked"
+
+    /// The key that the body of a request names, without a look at anything else in it.
+    static func wantedKey(_ opcode: Opcode, _ body: RawSpan) -> KeyReference? {
+        guard let field = opcode.entry.request.first, field.name == "key", body.byteCount >= fieldHead else { return nil }
+        let head = body.part(ByteRange(offset: 0, count: fieldHead)).array()
+        let length = head.suffix(4).reduce(0) { $0 << 8 | Int($1) }
+        guard length <= body.byteCount - fieldHead,
+            let fields = try? FieldMap(body, ByteRange(offset: 0, count: fieldHead + length), [field]),
+            let range = fields.range(field.tag)
+        else { return nil }
+        return KeyReference(String(decoding: body.part(range).array(), as: UTF8.self))
+    }
+
+    // A field's tag and length.
+    private static let fieldHead = 6
+
+    /// How it is to be counted with others like it.
+    func kind(_ refusal: Refusal, _ initiator: AuditRecord.Initiator) -> DenialMerger.Kind {
+        // Not the operation's id: it is another one each time.
+        let named = fields.filter { $0.name != "operation" }.map { "\($0.name)=\($0.value)" }
+        let target = uses.keys.map(RequestRecord.order).sorted() + named + (wanted.map { ["\($0)"] } ?? [])
+        let caller = initiator.caller
+        return DenialMerger.Kind(
+            event: request.opcode.entry.name, code: refusal.code, uid: caller.uid, gid: caller.gid, unit: caller.unit,
+            target: SHA256.digest(Array(target.joined(separator: "\n").utf8).span.bytes))
+    }
+
+    /// Whether others like it are counted with it: what was denied, or refused before anything was known of it.
+    ///
+    /// - Parameter refusal: that of the request as a whole.
+    func isCounted(_ refusal: Refusal?) -> Bool {
+        guard uses.isEmpty else { return uses.keys.allSatisfy { $0.code == .denied } }
+        return refusal.map { $0.code == .denied || fields.isEmpty } ?? false
+    }
 
     /// The record: items merged by key, version and outcome. A request of which every item was refused counts as refused.
     func record(outcome refusal: Refusal?, time: UInt64, trace: RequestTrace) -> AuditRecord {
@@ -50,16 +93,35 @@ struct RequestRecord {
         record.request = trace.request
         record.requestData = fields
         record.contexts = contexts
+        if isLate { record.responseData.append(AuditRecord.Field("reply", "given-up")) }
+        let rings = Dictionary(allowed.map { ($0.id, $0.ring) }) { first, _ in first }
+        func ring(_ key: KeyID?) -> String? { key.flatMap { rings[$0] } }
         let ordered = uses.count < 2 ? Array(uses) : uses.sorted { RequestRecord.order($0.key) < RequestRecord.order($1.key) }
-        if ordered.count == 1, ordered[0].value == 1 {
-            record.target = AuditRecord.Target(key: ordered[0].key.key, version: ordered[0].key.version)
+        if ordered.isEmpty {
+            if refusal != nil { nameTarget(&record) }
+        } else if ordered.count == 1, ordered[0].value == 1 {
+            let use = ordered[0].key
+            record.target = AuditRecord.Target(key: use.key, version: use.version, ring: ring(use.key))
         } else {
-            if let key = ordered.first?.key.key, ordered.allSatisfy({ $0.key.key == key }) { record.target.key = key }
+            let common = ordered.first?.key.key.flatMap { key in ordered.allSatisfy { $0.key.key == key } ? key : nil }
+            if let common { record.target = AuditRecord.Target(key: common, ring: ring(common)) }
             record.items = ordered.map {
-                AuditRecord.Item(key: $0.key.key, version: $0.key.version, code: $0.key.code, count: $0.value)
+                AuditRecord.Item(
+                    key: $0.key.key, version: $0.key.version, ring: common == nil ? ring($0.key.key) : nil, code: $0.key.code,
+                    count: $0.value)
             }
         }
         return record
+    }
+
+    // What a refusal is about that came before anything was noted.
+    private func nameTarget(_ record: inout AuditRecord) {
+        switch (allowed.first, wanted) {
+        case (let key?, _): record.target = AuditRecord.Target(key: key.id, ring: key.ring)
+        case (nil, .id(let id)?): record.target.key = id
+        case (nil, .name(let name)?): record.requestData.append(AuditRecord.Field(RequestRecord.asked, name))
+        case (nil, nil): break
+        }
     }
 
     private var commonRefusal: Refusal? {

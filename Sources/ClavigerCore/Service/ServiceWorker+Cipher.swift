@@ -42,8 +42,7 @@ extension ServiceWorker {
                 do throws(Refusal) {
                     let context = context(item.context, body)
                     record.note(context: context)
-                    let target = try locate(item, context, .unwrap, .unwrap, expected, snapshot, call)
-                    use = (target.key.id, target.envelope.version)
+                    let target = try locate(item, context, .unwrap, .unwrap, expected, snapshot, call, &use)
                     let isStale = target.envelope.version < target.key.current.number
                     let mayRefresh =
                         isStale && request.refresh
@@ -84,8 +83,7 @@ extension ServiceWorker {
                 do throws(Refusal) {
                     let context = context(item.context, body)
                     record.note(context: context)
-                    let target = try locate(item, context, .rewrap, .rewrap, expected, snapshot, call)
-                    use = (target.key.id, target.envelope.version)
+                    let target = try locate(item, context, .rewrap, .rewrap, expected, snapshot, call, &use)
                     try renew(target, item, context, session, body) { fresh in
                         writer.u32(1, 0)
                         writer.id(3, target.key.id)
@@ -112,9 +110,11 @@ extension ServiceWorker {
 
     private func locate(
         _ item: OpenItem, _ context: [UInt8], _ permission: Permission, _ action: KeyAction, _ expected: KeyID?,
-        _ snapshot: Snapshot, _ call: Call
+        _ snapshot: Snapshot, _ call: Call, _ use: inout (KeyID, UInt32)?
     ) throws(Refusal) -> Target {
         let envelope = try Envelope(call.body.bytes.part(item.envelope))
+        // For the record: it says what was asked for, also when it is denied.
+        use = (envelope.keyID, envelope.version)
         if let expected, envelope.keyID != expected {
             throw Refusal(.keyMismatch, "the envelope was made by key \(envelope.keyID), not by \(expected)")
         }

@@ -50,7 +50,7 @@ final class ServiceWorker: RequestWorker {
                 }
                 // Recorded before the answer can leave; an answer that cannot be recorded is not given.
                 var isHeld = false
-                let unrecorded = keep(record, nil, trace) { ticket in
+                let unrecorded = keep(record, nil, trace, scheduling) { ticket in
                     isHeld = scheduling.hold(until: ticket)
                     return isHeld
                 }
@@ -73,7 +73,7 @@ final class ServiceWorker: RequestWorker {
         if record.uses.isEmpty, TurnedAway.merges(refusal.code) {
             _ = service.token.turnedAway.note(refusal.code, now: Clock.monotonic())
         }
-        let answer = keep(record, refusal, trace) { call.scheduling.hold(until: $0) } ?? refusal
+        let answer = keep(record, refusal, trace, call.scheduling) { call.scheduling.hold(until: $0) } ?? refusal
         service.requests.count(call.request.opcode, answer.code)
         return call.answer.refuse(answer)
     }
@@ -82,9 +82,12 @@ final class ServiceWorker: RequestWorker {
     ///
     /// - Returns: the refusal to answer with instead, where there is no recording it.
     private func keep(
-        _ record: RequestRecord, _ refusal: Refusal?, _ trace: RequestTrace?, hold: (RecordTicket) -> Bool
+        _ record: RequestRecord, _ refusal: Refusal?, _ trace: RequestTrace?, _ scheduling: any RequestScheduling,
+        hold: (RecordTicket) -> Bool
     ) -> Refusal? {
         guard let audit = service.audit, let trace else { return nil }
+        var record = record
+        record.isLate = scheduling.isAbandoned
         return audit.keep(record, refusal, trace, hold: hold)
     }
 
@@ -122,8 +125,11 @@ final class ServiceWorker: RequestWorker {
             if let refusal = service.audit?.refusal(for: request.opcode) { throw refusal }
             guard let trace else { return (record, .success(try perform(call, &record)), call) }
             let length = try trace.during { () throws(Refusal) in try perform(call, &record) }
+            record.allowed = uses.map(\.key)
             return (record, .success(length), call)
         } catch {
+            record.allowed = uses.map(\.key)
+            if error.code == .denied { record.wanted = RequestRecord.wantedKey(request.opcode, call.body.bytes) }
             return (record, .failure(error), call)
         }
     }

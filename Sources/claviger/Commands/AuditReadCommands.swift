@@ -14,7 +14,7 @@ struct AuditFilter: ParsableArguments {
     @Option(help: ArgumentHelp("Records of this event ('wrap') or action ('kms.secrets.wrap').", valueName: "name"))
     var event: String?
 
-    @Option(help: ArgumentHelp("success or failure.", valueName: "outcome"))
+    @Option(help: ArgumentHelp("success, failure, or partial; of a batch, what came of any of its items.", valueName: "outcome"))
     var outcome: String?
 
     @Option(help: ArgumentHelp("Records refused for this reason, such as 'denied'.", valueName: "code"))
@@ -35,8 +35,8 @@ struct AuditFilter: ParsableArguments {
                 throw ValidationError("\(name) is a time such as 2026-01-31 or 2026-01-31T09:30:00Z")
             }
         }
-        guard outcome == nil || outcome == "success" || outcome == "failure" else {
-            throw ValidationError("--outcome is success or failure")
+        guard outcome == nil || outcome.flatMap(AuditRecord.Outcome.init) != nil else {
+            throw ValidationError("--outcome is success, failure or partial")
         }
     }
 
@@ -57,7 +57,7 @@ struct AuditFilter: ParsableArguments {
 /// Records as people read them.
 enum AuditText {
     static func line(_ entry: AuditEntry) -> String {
-        var words = [entry.time, "#\(entry.sequence)", entry.event, entry.outcome == "success" ? "ok" : entry.reasonType]
+        var words = [entry.time, "#\(entry.sequence)", entry.event, word(for: entry)]
         if entry.count != "1" { words.append("x\(entry.count)") }
         if !entry.key.isEmpty { words.append("key=\(entry.key)" + (entry.version.isEmpty ? "" : "/\(entry.version)")) }
         words.append("by \(entry.name.isEmpty ? "uid:\(entry.uid)" : entry.name)" + (entry.uid.isEmpty ? "" : "(\(entry.uid))"))
@@ -65,6 +65,14 @@ enum AuditText {
         if !entry.reason.isEmpty { words.append("(\(entry.reason))") }
         words += entry.details
         return Text.safe(words.joined(separator: " "))
+    }
+
+    private static func word(for entry: AuditEntry) -> String {
+        switch AuditRecord.Outcome(rawValue: entry.outcome) {
+        case .success?: "ok"
+        case .partial?: "partial"
+        case .failure?, nil: entry.reasonType
+        }
     }
 
     static func print(_ entry: AuditEntry, asJSON: Bool) throws(CommandFailure) {

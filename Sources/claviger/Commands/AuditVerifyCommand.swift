@@ -9,7 +9,8 @@ struct AuditVerifyCommand: ParsableCommand {
         commandName: "verify",
         abstract: "Proves that no record was changed, removed, inserted or moved.",
         discussion: """
-            Needs the files and the public key, no secret and no daemon. The first bad record is named, and the exit status is 1.
+            Needs the files and the public key, no secret and no daemon. The first bad record is named, and the exit status is 1; so it \
+            is for a log without any record.
 
             What stands after the newest checkpoint is chained but not sealed: whoever can write the files could have replaced or cut \
             it. A head that was kept elsewhere proves all up to its record. Without --key the key beside the log is taken, which whoever \

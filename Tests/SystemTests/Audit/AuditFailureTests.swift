@@ -87,6 +87,80 @@ import Testing
         try daemon.verifyAudit()
     }
 
+    /// What is refused during an outage is counted and recorded when there is a log again: who probes then leaves a trace.
+    @Test func refusalsDuringAnOutageAreRecordedAfterIt() throws {
+        let daemon = try DaemonHarness()
+        let cue = daemon.directory + "/eio"
+        guard let shim = try brokenDisk(daemon, cue) else {
+            return skip("AuditFailureTests.refusalsDuringAnOutageAreRecordedAfterIt", "needs a C compiler")
+        }
+        try daemon.start(environment: [shim])
+        let client = daemon.client()
+        let key = try client.createKey(name: "probed").id
+        try writeFile(cue, "")
+        for _ in 0..<7 { #expect(refusal { () throws(ClientError) in try client.wrap(.id(key), [1]) } == .auditUnavailable) }
+        unlink(cue)
+        #expect(try eventually { try client.health().state == .ready })
+        let isTold = try eventually {
+            let refused = try daemon.auditRecords().filter { $0.event == "wrap" && $0.reasonType == "audit-unavailable" }
+            return refused.reduce(0) { $0 + (Int($1.count) ?? 0) } >= 6
+        }
+        // The first met the broken flush itself: it is in the file as what was done, and its answer never left.
+        #expect(isTold)
+        try daemon.verifyAudit()
+    }
+
+    /// A disk that does not answer: who waits for it is refused in time, the state is told at once, what must work does, and a caller who
+    /// was told `deadline` is recorded as that.
+    @Test func aDiskThatDoesNotAnswer() throws {
+        let daemon = try DaemonHarness()
+        let cue = daemon.directory + "/hang"
+        guard let shim = try stuckDisk(daemon, cue) else {
+            return skip("AuditFailureTests.aDiskThatDoesNotAnswer", "needs a C compiler")
+        }
+        try daemon.start(environment: [shim])
+        let client = daemon.client()
+        let key = try client.createKey(name: "disk").id
+        _ = try client.wrap(.id(key), [1])
+        try writeFile(cue, "")
+        let hasty = Client(ClientOptions(socketPath: daemon.socket, deadline: .milliseconds(300), retries: 0))
+        #expect(refusal { () throws(ClientError) in try hasty.wrap(.id(key), [1]) } == .deadline)
+        // Nobody waits longer than it takes to find out.
+        #expect(refusal { () throws(ClientError) in try client.wrap(.id(key), [1]) } == .auditUnavailable)
+        let health = try client.health()
+        #expect(health.state == .needsOperator && health.reason.contains("has not answered"), "\(health.reason)")
+        #expect(try client.auditStatus().failure?.contains("has not answered") == true)
+        _ = try client.tokenStatus()
+        let began = Clock.monotonic()
+        let disabled = try daemon.claviger("key", "disable", "disk")
+        #expect(disabled.status == 0, "\(disabled.errorText)")
+        #expect(Clock.monotonic() - began < 60_000_000_000)
+        unlink(cue)
+        #expect(try eventually { try client.health().state == .ready })
+        let isTold = try eventually {
+            let records = try daemon.auditRecords()
+            return records.contains { $0.event == "wrap" && $0.reasonType == "deadline" }
+                && records.contains { $0.event == "key-disable" && $0.outcome == "success" }
+        }
+        #expect(isTold)
+        try daemon.verifyAudit()
+    }
+
+    /// What makes the daemon's writes of its log hang while the file `cue` is there; nil without a compiler.
+    private func stuckDisk(_ daemon: DaemonHarness, _ cue: String) throws -> String? {
+        try shim(
+            daemon, "stuck",
+            """
+            /* Writes to the audit log do not return while the cue is there. */
+            ssize_t write(int file, const void *bytes, size_t count) {
+                while (is_log(file) && access("\(cue)", F_OK) == 0) usleep(1000);
+                ssize_t (*next)(int, const void *, size_t) = (ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
+                return next(file, bytes, count);
+            }
+
+            """)
+    }
+
     /// A change whose record meets a broken disk on its way from the database to the log is there once in the end.
     @Test func aChangeThatMetABrokenDiskIsThereOnce() throws {
         let daemon = try DaemonHarness()
@@ -113,7 +187,20 @@ import Testing
 
     /// What makes the daemon's flushes of its log fail while the file `cue` is there: a setting of its environment; nil without a compiler.
     private func brokenDisk(_ daemon: DaemonHarness, _ cue: String, _ code: String = "EIO") throws -> String? {
-        let shim = daemon.directory + "/eio.so"
+        try shim(
+            daemon, "eio",
+            """
+            /* Flushes of the audit log fail while the cue is there. */
+            int fdatasync(int file) {
+                if (is_log(file) && access("\(cue)", F_OK) == 0) { errno = \(code); return -1; }
+                int (*next)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
+                return next(file);
+            }
+
+            """)
+    }
+
+    private func shim(_ daemon: DaemonHarness, _ name: String, _ body: String) throws -> String? {
         let source = """
             #define _GNU_SOURCE
             #include <dlfcn.h>
@@ -121,21 +208,19 @@ import Testing
             #include <stdio.h>
             #include <string.h>
             #include <unistd.h>
-            /* Flushes of the audit log fail while the cue is there. */
-            int fdatasync(int file) {
+            static int is_log(int file) {
                 char name[64], path[4096];
                 snprintf(name, sizeof name, "/proc/self/fd/%d", file);
                 ssize_t length = readlink(name, path, sizeof path - 1);
                 path[length < 0 ? 0 : length] = 0;
-                if (strstr(path, "/audit/audit-") && access("\(cue)", F_OK) == 0) { errno = \(code); return -1; }
-                int (*next)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
-                return next(file);
+                return strstr(path, "/audit/audit-") != 0;
             }
 
             """
-        try writeFile(daemon.directory + "/eio.c", source)
-        let built = try daemon.shell("cc -shared -fPIC -o eio.so eio.c -ldl || clang -shared -fPIC -o eio.so eio.c -ldl")
-        return built.status == 0 ? "LD_PRELOAD=\(shim)" : nil
+        try writeFile(daemon.directory + "/\(name).c", source + body)
+        let arguments = "-shared -fPIC -o \(name).so \(name).c -ldl"
+        let built = try daemon.shell("cc \(arguments) || clang \(arguments)")
+        return built.status == 0 ? "LD_PRELOAD=\(daemon.directory)/\(name).so" : nil
     }
 
     /// A collector that takes nothing holds up nothing, and is told.
