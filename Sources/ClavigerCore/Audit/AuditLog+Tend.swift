@@ -49,9 +49,9 @@ extension AuditLog {
     /// put back from what is open; another in its place is kept beside it.
     private func watch() {
         monitor.locked {
-            guard state.failure == nil, let segment = state.segment else { return }
             while state.failure == nil, state.writing.isGoing { awaitDisk(state.writing) }
-            guard state.failure == nil else { return }
+            // Not before: who was waited for may have begun another file.
+            guard state.failure == nil, let segment = state.segment else { return }
             let (file, size, identity, epoch) = (state.file, state.size, state.identity, state.epoch)
             let found = atDisk(\.writing) { look(at: segment, file, size, identity) }
             guard epoch == state.epoch else { return }
@@ -92,7 +92,8 @@ extension AuditLog {
     // Under the monitor.
     private func restore(_ segment: AuditSegment, _ loss: Loss) {
         surroundings.log.error("the audit log's file was \(loss.rawValue); it is put back", metadata: ["file": "\(segment.path)"])
-        guard awaitTurn() else { return }
+        // Another file may have been begun meanwhile; that one is looked at the next time.
+        guard awaitTurn(), state.segment == segment else { return }
         let (file, size, epoch) = (state.file, state.size, state.epoch)
         let outcome: Result<(file: Int32, aside: String?), FileError>? = alone {
             do throws(FileError) { return .success(try putBack(segment, file, loss)) } catch { return .failure(error) }

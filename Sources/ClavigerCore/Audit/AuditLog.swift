@@ -44,7 +44,7 @@ package final class AuditLog: @unchecked Sendable {
         package var checkpointRecords: UInt64 = 10_000
         /// So long after a record that no checkpoint seals one is made, in nanoseconds.
         package var checkpointInterval: UInt64 = 60_000_000_000
-        /// A disk that has not answered a flush for so long counts as failed, in nanoseconds: far more than the worst that a disk at work
+        /// A disk that has not answered for so long counts as failed, in nanoseconds: far more than the worst that a disk at work
         /// takes, and less than it takes until the server gives up its workers.
         var flushPatience: UInt64 = 5_000_000_000
         /// What makes a file durable: its result is errno, 0 for success.

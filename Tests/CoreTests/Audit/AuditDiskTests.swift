@@ -76,7 +76,8 @@ import Testing
     @Test func whoWaitsForATicketIsNeverStuck() throws {
         let gate = Gate()
         let log = try TestLog {
-            $0.flushPatience = 100_000_000
+            // More than a loaded disk takes for one flush.
+            $0.flushPatience = 2_000_000_000
             $0.sync = { gate.sync($0) }
         }
         let (audit, body) = (log.log, body)
@@ -132,6 +133,27 @@ import Testing
         stuck.join()
         audit.look()
         #expect(audit.failure == nil)
+    }
+
+    /// Who looks at the file while another is begun does not take the new one for the old one replaced.
+    @Test func aNewFileIsNotTakenForAReplacedOne() throws {
+        let log = try TestLog()
+        let (audit, body) = (log.log, body)
+        let isOver = Shared(Atomic(false))
+        let looker = Worker { while !isOver.value.load(ordering: .relaxed) { audit.look() } }
+        let writer = Worker {
+            while !isOver.value.load(ordering: .relaxed) {
+                _ = try? audit.append(body, flushed: false)
+                usleep(100)
+            }
+        }
+        for _ in 0..<100 { #expect(audit.rotate("test") != nil) }
+        isOver.value.store(true, ordering: .relaxed)
+        for worker in [looker, writer] { worker.join() }
+        try audit.flush()
+        let report = try log.verify()
+        #expect(report.incidents.isEmpty && report.last == audit.position)
+        #expect(try log.segments.count >= 101)
     }
 
     /// A write that fails takes nothing with it: whole records only, and the log goes on when the disk does.
