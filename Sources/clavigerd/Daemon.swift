@@ -115,7 +115,10 @@ final class Daemon {
             // Its destructors could wait for them; nothing that must be durable is left to be written.
             _exit(Daemon.restartStatus)
         }
-        supervisor.join()
+        guard join(supervisor, token) else {
+            log.error("the supervisor is stuck in the token's module")
+            _exit(Daemon.restartStatus)
+        }
         service.audit?.collector?.stop()
         service.audit?.log.stopTending()
         for archivist in archivists ?? [] { archivist.join() }
@@ -123,6 +126,18 @@ final class Daemon {
         _ = consume lock
         log.notice("stopped", metadata: ["unanswered": "\(outcome.unanswered)"])
         return 0
+    }
+
+    /// Waits for the supervisor's end, unless it hangs in the module: false then.
+    private func join(_ supervisor: ServerThread, _ token: TokenService) -> Bool {
+        let clock = ContinuousClock()
+        let limit = clock.now + Daemon.drainTime
+        while !token.isUnsupervised {
+            guard clock.now < limit else { return false }
+            usleep(Daemon.startPause)
+        }
+        supervisor.join()
+        return true
     }
 
     /// Waits for signals; feeds the watchdog and tells the state in between.

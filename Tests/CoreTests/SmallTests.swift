@@ -15,8 +15,7 @@ import Testing
         for _ in 0..<12 {
             supervision.begin(now: now)
             #expect(supervision.due() == nil)
-            _ = supervision.failed(now: now)
-            supervision.reattachWanted = true
+            _ = supervision.failed(.soon, now: now)
             let due = supervision.due() ?? 0
             waits.append(due - now)
             now = due
@@ -31,14 +30,42 @@ import Testing
         #expect(supervision.due() == now + Supervision.firstInterval)
     }
 
+    /// A token that is not ours, or has no key of ours, is looked at again: soon at first, and in the end about once a minute.
+    @Test func strangersAreLookedAtNowAndThen() {
+        var supervision = Supervision()
+        var now: UInt64 = 1_000_000_000_000
+        var waits: [UInt64] = []
+        for _ in 0..<12 {
+            _ = supervision.failed(.nowAndThen, now: now)
+            let due = supervision.due() ?? 0
+            waits.append((due - now) / 1_000_000_000)
+            now = due
+            supervision.begin(now: now)
+        }
+        #expect(waits == [1, 2, 4, 8, 16, 32, 64, 64, 64, 64, 64, 64])
+        // What needs somebody waits for them.
+        _ = supervision.failed(nil, now: now)
+        #expect(supervision.due() == nil)
+    }
+
+    /// An attempt for which somebody did not leave the module comes later, unless the token is lost meanwhile.
+    @Test func whatInterruptsTheOthersIsPostponed() {
+        var supervision = Supervision()
+        let now: UInt64 = 1_000_000_000_000
+        supervision.postpone(now: now)
+        #expect(supervision.due() == now + Supervision.postponement)
+        supervision.lost(now: now)
+        #expect((supervision.due() ?? .max) <= now + Supervision.maximumInterval)
+    }
+
     @Test func aFailureThatGoesOnIsLoggedNowAndThen() {
         var supervision = Supervision()
         let start: UInt64 = 1_000_000_000_000
         var reports = 0
-        for second in 0..<600 where supervision.failed(now: start + UInt64(second) * 1_000_000_000) { reports += 1 }
+        for second in 0..<600 where supervision.failed(.soon, now: start + UInt64(second) * 1_000_000_000) { reports += 1 }
         #expect(reports == 10)
         supervision.attached(missing: 0, now: 0)
-        let isNews = supervision.failed(now: start + 600_000_000_000)
+        let isNews = supervision.failed(.soon, now: start + 600_000_000_000)
         #expect(isNews)
     }
 

@@ -138,6 +138,64 @@ import Testing
         #expect(try faults.calls("C_Login").count == 4)
     }
 
+    /// A refused PIN is not tried again because somebody has tried another one in between, and failed.
+    @Test func d1_aTypoInBetweenGivesNoSecondTry() throws {
+        let daemon = try DaemonHarness()
+        let faults = try daemon.useFaultModule()
+        let right = try readFile(daemon.pinFile)
+        let (typo, good) = (daemon.directory + "/typo", daemon.directory + "/good")
+        try writeFile(typo, Array("another-wrong-pin".utf8), mode: 0o400)
+        try writeFile(good, right, mode: 0o400)
+        try daemon.replacePIN(Array("wrong-pin-of-the-tests".utf8), keepingIdentity: false)
+        try daemon.start()
+        try daemon.wait(for: .needsOperator)
+        for round in 1...2 {
+            #expect(try daemon.claviger("unlock", "--pin-file", typo).status == 1)
+            try daemon.restart()
+            try daemon.wait(for: .needsOperator)
+            // The file's once, and each typo.
+            #expect(try faults.calls("C_Login").count == 1 + round)
+        }
+        // Nor because somebody has given the right one: the file is as it was.
+        #expect(try daemon.claviger("unlock", "--pin-file", good).status == 0)
+        try daemon.restart()
+        #expect(try daemon.wait(for: .needsOperator).reason.contains(daemon.pinFile))
+        #expect(try faults.calls("C_Login").count == 4)
+        // Corrected it is tried.
+        #expect(try daemon.claviger("unlock", "--pin-file", good).status == 0)
+        try daemon.replacePIN(right, keepingIdentity: false)
+        try daemon.restart()
+        try daemon.wait(for: .ready)
+        #expect(try faults.calls("C_Login").count == 6)
+    }
+
+    /// A token that says nothing of use and counts nothing: a PIN that was never good is tried twice.
+    @Test func d1_unclearAnswersAreBounded() throws {
+        let daemon = try DaemonHarness()
+        let faults = try daemon.useFaultModule()
+        try daemon.replacePIN(Array("wrong-pin-of-the-tests".utf8), keepingIdentity: false)
+        // CKR_VENDOR_DEFINED and one.
+        try faults.set("C_Login return=0x80000001")
+        for _ in 0..<2 {
+            try daemon.start()
+            #expect(try daemon.wait(for: .needsOperator).reason.contains("did not say why"))
+            daemon.stop()
+            #expect(try faults.calls("C_Login").count == 2)
+        }
+    }
+
+    /// What speaks of the device says nothing of the PIN: it is tried until that has passed.
+    @Test func d1_aDeviceThatFailsCostsNoPIN() throws {
+        let daemon = try DaemonHarness()
+        let faults = try daemon.useFaultModule()
+        try faults.set("C_Login return=CKR_DEVICE_ERROR")
+        try daemon.start()
+        try daemon.wait(for: .lost)
+        #expect(try eventually { try faults.calls("C_Login").count > LoginMarker.maximumPending })
+        try faults.set()
+        try daemon.wait(for: .ready)
+    }
+
     /// A token may say anything to a wrong PIN: once it counts failed logins, what has no verdict is not tried again either.
     @Test func d1_anUnclearAnswerIsNotRepeated() throws {
         let daemon = try DaemonHarness()

@@ -123,6 +123,7 @@ package final class Service: RequestHandler {
             let reason = "\(figures.stuck) of \(figures.workers) workers are stuck in the token's module"
             status.reason = isAll ? reason + "; the daemon restarts itself when that goes on" : reason
         }
+        if status.state.serves, let reason = token.slowReason { status = .init(state: .lost, reason: reason) }
         if let audit { status = audit.status(status) }
         // The limit counts scalars, of which one character can hold many.
         let reason = status.reason.unicodeScalars.prefix(Limits.maximumMessage)

@@ -16,6 +16,7 @@ extension ServiceWorker {
             reply.queued = UInt32(clamping: figures.queued)
         }
         if service.token.currentStatus.state.serves { reply.isAnchored = service.token.isAnchored }
+        reply.damagedFiles = service.token.damagedFileCount.map { UInt32(clamping: $0) }
         reply.quarantined = UInt32(clamping: service.token.quarantinedCount)
         return reply
     }

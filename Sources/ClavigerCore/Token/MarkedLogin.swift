@@ -24,14 +24,7 @@ package enum MarkedLogin {
         try files?.copy()
         try marker.write(stateDirectory)
         let failure = logIn(pin, &session)
-        var judged = marker
-        judged.result =
-            switch failure?.returnValue {
-            case nil: failure == nil ? .accepted : .unjudged
-            case .pinIncorrect?, .pinInvalid?, .pinLengthRange?, .pinExpired?: .refused
-            case .pinLocked?: .locked
-            case .some: .unjudged
-            }
+        let judged = marker.judged(verdict(failure))
         var unwritten: FileError?
         do throws(FileError) {
             try judged.write(stateDirectory)
@@ -40,6 +33,16 @@ package enum MarkedLogin {
             unwritten = error
         }
         return Outcome(result: judged.result, failure: failure, unwritten: unwritten)
+    }
+
+    /// What an answer says of the PIN.
+    private static func verdict(_ failure: CryptokiError?) -> LoginMarker.Result {
+        guard let failure else { return .accepted }
+        switch failure.returnValue {
+        case .pinIncorrect?, .pinInvalid?, .pinLengthRange?, .pinExpired?: return .refused
+        case .pinLocked?: return .locked
+        case .some, nil: return failure.meansDevice || failure.returnValue == nil ? .unjudged : .unclear
+        }
     }
 
     private static func logIn(_ pin: borrowing SecretBytes, _ session: inout Session) -> CryptokiError? {

@@ -41,7 +41,7 @@ package enum PINReader {
             let path = String(cString: directory) + "/" + name
             // systemd makes a credential's file anew at every start, so inode and time would call each restart a new source.
             return RetainedPIN(
-                pin: try content(path), source: PINSourceIdentity(name: "credential:\(name)"), isKnownGood: false,
+                pin: try content(path), source: PINSourceIdentity(name: PINSourceIdentity.credentialPrefix + name), isKnownGood: false,
                 hasSucceeded: false)
         }
     }
@@ -67,7 +67,7 @@ package enum PINReader {
     package static func identity(_ source: Configuration.PINSource) throws(FileError) -> PINSourceIdentity {
         switch source {
         case .file(let path): try PINSourceIdentity(file: path)
-        case .credential(let name): PINSourceIdentity(name: "credential:\(name)")
+        case .credential(let name): PINSourceIdentity(name: PINSourceIdentity.credentialPrefix + name)
         }
     }
 

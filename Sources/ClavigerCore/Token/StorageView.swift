@@ -13,6 +13,8 @@ struct StorageView: Sendable {
 
     private let marks: Set<Mark>
 
+    private init(_ marks: Set<Mark>) { self.marks = marks }
+
     /// What stands in the directories now: nothing where they cannot be read, so that all that comes there later is new.
     init(_ files: TokenFiles) {
         var marks: Set<Mark> = []
@@ -24,6 +26,12 @@ struct StorageView: Sendable {
                     changed: Int64(status.st_ctim.tv_sec), changedNanoseconds: Int64(status.st_ctim.tv_nsec)))
         }
         self.marks = marks
+    }
+
+    /// What of this is still there: a file that goes and comes back unchanged is then one that came.
+    func kept(in files: TokenFiles?) -> StorageView {
+        guard let files else { return self }
+        return StorageView(marks.intersection(StorageView(files).marks))
     }
 
     /// Whether there are files, or contents of files, that were not there at `older`. Data objects do not count: the daemon's memory of

@@ -19,6 +19,10 @@ package struct Supervision: Sendable {
     /// Whether the thread is to end.
     var isStopping = false
     private var failures = 0
+    // Attempts that found a token that is not ours, one after another.
+    private var strangers = 0
+    // Until when the module is not initialised anew for the sake of what is missing: somebody did not leave it.
+    private var postponedUntil: UInt64 = 0
     // Attempts that succeeded and did not last, one after another.
     private var flaps = 0
     private var lastAttached: UInt64 = 0
@@ -36,6 +40,18 @@ package struct Supervision: Sendable {
     static let firstInterval: UInt64 = 500_000_000
     /// The greatest time between two attempts; less than the five seconds within which a token that is back shall serve.
     static let maximumInterval: UInt64 = 3_000_000_000
+    /// How a token is tried again after a failure that time may mend.
+    enum Retry: Sendable {
+        /// It does not answer.
+        case soon
+        /// It answers, and is not ours or not whole.
+        case nowAndThen
+    }
+
+    /// The greatest time between two looks at a token that is not ours: each is a login.
+    static let maximumStrangerInterval: UInt64 = 64_000_000_000
+    /// How long after an attempt for which somebody did not leave the module the next comes, while the token serves.
+    static let postponement: UInt64 = 10_000_000_000
     /// How long the token must be held before it counts as steady: one that comes and goes is not asked more often than one that is away.
     static let steadyTime: UInt64 = 30_000_000_000
     /// The least time between two recyclings of the module: each keeps everybody waiting for a moment.
@@ -90,6 +106,7 @@ package struct Supervision: Sendable {
     mutating func lost(now: UInt64) {
         flaps = now < lastAttached + Supervision.steadyTime ? flaps + 1 : 0
         earliest = max(earliest, lastAttached + Supervision.interval(flaps))
+        postponedUntil = 0
         reattachWanted = true
     }
 
@@ -98,7 +115,13 @@ package struct Supervision: Sendable {
     }
 
     /// When the next attempt is due; nil when none is wanted.
-    func due() -> UInt64? { reattachWanted ? earliest : nil }
+    func due() -> UInt64? { reattachWanted ? max(earliest, postponedUntil) : nil }
+
+    /// Notes that the module could not be had alone while the token serves: the next attempt comes later, unless the token is lost.
+    mutating func postpone(now: UInt64) {
+        reattachWanted = true
+        postponedUntil = now + Supervision.postponement
+    }
 
     /// Notes that an attempt begins now.
     mutating func begin(now: UInt64) {
@@ -111,6 +134,8 @@ package struct Supervision: Sendable {
     /// - Parameter missing: how many key versions were not found.
     mutating func attached(missing: Int, now: UInt64) {
         failures = 0
+        strangers = 0
+        postponedUntil = 0
         if missing < lastMissing || missing == 0 { fruitlessLooks = 0 }
         lastMissing = missing
         ordersSetAside = []
@@ -120,10 +145,17 @@ package struct Supervision: Sendable {
 
     /// Notes that an attempt failed.
     ///
+    /// - Parameter retry: how it is to be tried again; nil when somebody has to do something first.
     /// - Returns: whether the failure is to be logged.
-    mutating func failed(now: UInt64) -> Bool {
+    mutating func failed(_ retry: Retry?, now: UInt64) -> Bool {
         failures += 1
-        earliest = now + Supervision.interval(failures)
+        reattachWanted = retry != nil
+        switch retry {
+        case .soon?, nil: earliest = now + Supervision.interval(failures)
+        case .nowAndThen?:
+            strangers += 1
+            earliest = now + min(Supervision.firstInterval << UInt64(min(strangers, 7)), Supervision.maximumStrangerInterval)
+        }
         guard failures == 1 || now >= lastReport + Supervision.reportInterval else { return false }
         lastReport = now
         return true

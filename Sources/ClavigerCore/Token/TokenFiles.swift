@@ -32,9 +32,12 @@ package struct TokenFiles: Sendable {
             let live = storage + "/" + token + "/" + TokenFiles.tokenFile
             // A directory or file that is gone was taken away by somebody; only what a killed login leaves is mended.
             guard Files.status(live) != nil, Files.status(copy) != nil else { continue }
-            guard !TokenFiles.parses(try Files.read(live)) else { continue }
+            let damaged = try Files.read(live)
+            guard !TokenFiles.parses(damaged) else { continue }
             let content = try Files.read(copy)
             guard TokenFiles.parses(content) else { continue }
+            // Kept: it may be newer, and only not understood.
+            if !damaged.isEmpty { try Files.replace(copies + "/" + token + "/" + TokenFiles.damagedFile, with: damaged.span.bytes) }
             try Files.replace(live, with: content.span.bytes)
             restored.append(live)
         }
@@ -64,6 +67,9 @@ package struct TokenFiles: Sendable {
     /// The copy of the last login that succeeded. Put back by an operator only: it may be older than what the token was told since.
     package static let acceptedFile = "token.object.accepted"
 
+    /// What a copy was put back over last, as it was found.
+    package static let damagedFile = "token.object.damaged"
+
     private static let copyNames = [tokenFile, acceptedFile]
 
     /// Makes the token files themselves durable, after the token was initialised or a PIN set.
@@ -84,7 +90,7 @@ package struct TokenFiles: Sendable {
     package func destroyCopies() throws(FileError) {
         guard Files.status(copies) != nil else { return }
         for token in try Files.list(copies) {
-            for name in TokenFiles.copyNames {
+            for name in TokenFiles.copyNames + [TokenFiles.damagedFile] {
                 let file = copies + "/" + token + "/" + name
                 guard unlink(file) == 0 || errno == ENOENT else { throw FileError("remove", file, errno) }
             }

@@ -12,14 +12,22 @@ extension TokenService {
     /// - Returns: false when a PIN is presented and the token is held already: then nothing was done.
     @discardableResult
     package func attach(presented: consuming SecretBytes?) -> Bool {
-        guard gate.enterAlone(until: Clock.monotonic() + TokenService.stuckBound) else {
+        // While it serves, the others are not to wait long for the sake of one key; a token that is lost serves nobody.
+        let isServing = currentStatus.state.serves
+        let patience = isServing ? TokenService.attachPatience : TokenService.stuckBound
+        guard gate.enterAlone(until: Clock.monotonic() + patience) else {
+            if isServing {
+                supervision.withLock { $0.postpone(now: Clock.monotonic()) }
+                bell.ring()
+                return true
+            }
             // Nothing can be re-initialised under a thread that is inside, and no thread can be taken out.
             whenStuck("a call into the token's module has not returned for \(TokenService.stuckBound / 1_000_000_000) s")
             return true
         }
-        attaching.store(Clock.monotonic(), ordering: .relaxed)
+        busy.begin(.attach)
         defer {
-            attaching.store(0, ordering: .relaxed)
+            busy.end(.attach)
             gate.leave()
         }
         // Two operators at once, or an operator and the supervisor: the second must not take away what the first has got.
@@ -33,13 +41,14 @@ extension TokenService {
         case nil:
             let faulty = snapshots.current.keys.values.reduce(0) { $0 + $1.faultyVersions }
             if faulty > 0 {
-                setStatus(.degraded, "\(faulty) key versions cannot be used: see 'claviger key versions'")
+                let more = damage().map { "; \($0)" } ?? ""
+                setStatus(.degraded, "\(faulty) key versions cannot be used: see 'claviger key versions'\(more)")
             } else {
                 setStatus(.ready, "")
             }
             counters.attached.add(1, ordering: .relaxed)
             supervision.withLock { $0.attached(missing: faulty, now: Clock.monotonic()) }
-            if faulty > 0 { setMissing(Missing(view: view, ids: missingIDs())) }
+            if faulty > 0 { setMissing(Missing(view: view.map { $0.kept(in: files) }, ids: missingIDs())) }
             turnedAway.flush()
             logState(.notice, "token ready", ["generation": "\(snapshots.current.generation)", "unusable": "\(faulty)"])
         case .some(let failure):
@@ -50,12 +59,9 @@ extension TokenService {
             counters.failed.add(1, ordering: .relaxed)
             setStatus(failure.state, failure.description)
             // Another token, or one without our keys, may be one that is being put back.
-            if failure.state == .needsOperator, let view { setMissing(Missing(view: view)) }
+            if failure.state == .needsOperator, let view { setMissing(Missing(view: view.kept(in: files))) }
             // What time may mend is tried again, whoever tried first; what needs somebody waits for them.
-            let isNews = supervision.withLock { supervision in
-                supervision.reattachWanted = failure.state == .lost
-                return supervision.failed(now: Clock.monotonic())
-            }
+            let isNews = supervision.withLock { $0.failed(failure.retry, now: Clock.monotonic()) }
             if isNews {
                 logState(.error, "token not ready", ["state": "\(failure.state.name)", "reason": "\(failure)"])
             }
@@ -71,30 +77,18 @@ extension TokenService {
         log.log(level: level, message, metadata: metadata.merging(more) { old, _ in old })
     }
 
-    /// Why the module must be taken for stuck in its initialisation or login, if it must; asked now and then by who can end the process.
+    /// Why the module must be taken for stuck in a call that is no request's, if it must; asked now and then by who can end the process.
     package var stuckReason: String? {
-        let began = attaching.load(ordering: .relaxed)
-        guard began != 0, Clock.monotonic() >= began + TokenService.stuckBound else { return nil }
-        return "the token's module has not come back from being initialised for \(TokenService.stuckBound / 1_000_000_000) s"
+        guard busy.longest >= TokenService.stuckBound else { return nil }
+        return "the token's module has not come back from a call of the daemon's own for \(TokenService.stuckBound / 1_000_000_000) s"
     }
 
-    /// What is known of damaged files, for people.
-    private func damage() -> String {
-        let damaged = (try? files?.damaged()) ?? []
-        guard !damaged.isEmpty else { return "no file of its storage is damaged in a way that shows" }
-        let shown = damaged.prefix(3).joined(separator: ", ")
-        return
-            "damaged in its storage: \(shown)\(damaged.count > 3 ? " and \(damaged.count - 3) more" : ""); put them back from a backup"
-    }
-
-    /// Reports object files that are not whole: what a killed or failed creation leaves. They are nobody's and stay.
-    private func reportDamagedFiles() {
-        guard let damaged = try? files?.damaged() else { return }
-        let before = counters.damagedFiles.exchange(damaged.count, ordering: .relaxed)
-        guard damaged.count != before, !damaged.isEmpty else { return }
-        log.warning(
-            "files in the token's storage are not whole; they hold no key that was acknowledged, and are left as they are",
-            metadata: ["count": "\(damaged.count)", "first": "\(damaged[0])"])
+    /// What there is to say of a call that is no request's and takes longer than it should; nil when there is none.
+    var slowReason: String? {
+        let time = busy.longest
+        guard time >= TokenService.slowBound else { return nil }
+        return "a call of the daemon's own into the token's module has not come back for \(time / 1_000_000_000) s; the daemon restarts "
+            + "itself after \(TokenService.stuckBound / 1_000_000_000) s"
     }
 
     private func tryAttach(_ presented: consuming SecretBytes?) -> TokenFailure? {
@@ -140,7 +134,8 @@ extension TokenService {
             log.warning("token file was empty or damaged and has been restored from its copy", metadata: ["path": "\(path)"])
         }
         if files != nil, let complaint = moduleProbe?.complaint() {
-            throw .lost("the token's module \(complaint); \(damage())")
+            throw .lost(
+                "the token's module \(complaint); \(damage() ?? "no file of its storage is damaged in a way that shows")")
         }
         let (slot, info) = try mapping({ (error: CryptokiError) in TokenFailure.lost(error.description) }) {
             () throws(CryptokiError) -> (SlotID, TokenInfo) in
@@ -154,10 +149,10 @@ extension TokenService {
             return (slot, try module.tokenInfo(slot))
         }
         guard info.flags.contains(.initialized) else {
-            throw .needsOperator("the token is not initialised: run 'claviger token init'")
+            throw .notOurs("the token is not initialised: run 'claviger token init'")
         }
         guard info.serial == instance.tokenSerial else {
-            throw .needsOperator(
+            throw .notOurs(
                 "this is another token: serial \(info.serial), but instance \(instance.id) is bound to \(instance.tokenSerial)")
         }
         return (slot, info)
@@ -181,6 +176,7 @@ extension TokenService {
         // A noncopyable value leaves its variable only by being consumed whole: through an Optional, into the lock.
         switch verdict {
         case .accepted:
+            if !candidate.source.isConfigured { forgiveSource(holding: candidate.pin) }
             var succeeded: RetainedPIN? = candidate.known()
             retained.withLock { $0 = succeeded.take() }
         case .refused(let failure): throw failure
@@ -191,6 +187,22 @@ extension TokenService {
                 retained.withLock { $0 = kept.take() }
             }
             throw failure
+        }
+    }
+
+    /// A configured source that was refused and holds the PIN that the token has just taken is good again.
+    private func forgiveSource(holding pin: borrowing SecretBytes) {
+        guard let configured = configuration.token.pin else { return }
+        let directory = configuration.stateDirectory
+        do throws(FileError) {
+            guard var marker = try LoginMarker.read(directory), !marker.refused.isEmpty else { return }
+            let found = try PINReader.read(configured)
+            guard marker.refused.contains(found.source), constantTimeEqual(found.pin.bytes, pin.bytes) else { return }
+            let source = found.source
+            marker.refused.removeAll { $0 == source }
+            try marker.write(directory)
+        } catch {
+            log.notice("the configured PIN was not compared with the one that was given", metadata: ["error": "\(error)"])
         }
     }
 
@@ -261,7 +273,7 @@ extension TokenService {
             let advice = "it is not tried again until that changes or 'claviger unlock' is run"
             return .refused(.needsOperator("the token refused the PIN from \(source.name); \(advice)"))
         case .locked: return .refused(.needsOperator("the token has locked the user PIN: reset it with the SO PIN"))
-        case .unjudged, .pending:
+        case .unjudged, .unclear, .pending:
             return .unjudged(.lost("the login failed: \(outcome.failure?.description ?? "no answer")"))
         }
     }

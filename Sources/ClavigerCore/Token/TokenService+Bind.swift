@@ -49,8 +49,8 @@ extension TokenService {
             for version in key.versions where key.needsObject(version) {
                 let name = ObjectName(key: key.id, version: version.number, role: .cipher)
                 if let proven = try prove(
-                    name, version.suite, version.knownAnswer, &objects, &quarantine, &session, &scratch)
-                {
+                    name, version.suite, version.knownAnswer, &objects, &quarantine, &session, &scratch
+                ).found {
                     handles[name] = proven
                     namedMissing.withLock { _ = $0.remove(name) }
                     continue
@@ -62,7 +62,7 @@ extension TokenService {
                     metadata: ["key": "\(key.id)", "version": "\(version.number)"])
             }
         }
-        try proveImportPairs(&objects, &quarantine, &session)
+        if try !proveImportPairs(&objects, &quarantine, &session) { isWhole = false }
         if !isWhole { try requireCanary(&session, &scratch) }
         for object in objects.rest {
             quarantine.append(
@@ -89,128 +89,8 @@ extension TokenService {
         }
     }
 
-    private func stored<R>(_ body: () throws(StoreError) -> R) throws(TokenFailure) -> R {
+    func stored<R>(_ body: () throws(StoreError) -> R) throws(TokenFailure) -> R {
         try mapping({ (error: StoreError) in TokenFailure(error) }, body)
-    }
-
-    /// The canary and its companions must be there and the canary must answer, else this is not our token.
-    private func proveInstance(
-        _ objects: inout TokenObjects, _ quarantine: inout [QuarantineRecord], _ session: inout Session,
-        _ scratch: inout CipherScratch
-    ) throws(TokenFailure) {
-        for record in try stored({ () throws(StoreError) in try store.instanceKeys() }) {
-            let name = ObjectName(instance: instance.id, version: record.version, role: record.role)
-            let isProven: Bool
-            if record.knownAnswer == .absent {
-                let handle = try theOneAsOrdered(name, record.suite, objects.take(name), &quarantine, &session)
-                isProven = handle != nil
-                if record.role == .mac { live.withLock { $0?.mac = handle } }
-                if record.role == .audit, let handle { try takeSigningKey(name, handle, &session) }
-            } else {
-                let handles = try prove(name, record.suite, record.knownAnswer, &objects, &quarantine, &session, &scratch)
-                isProven = handles != nil
-                if record.role == .vault, let handles { takeVault(record, name, handles) }
-                if record.role == .canary, let handles {
-                    live.withLock { $0?.canary = Canary(name: name, handles: handles, answer: record.knownAnswer) }
-                }
-            }
-            guard isProven else {
-                guard objects.unreadable == 0 else { throw .lost("the instance's keys cannot be read") }
-                throw .needsOperator(
-                    "the instance's key '\(record.role.name)' is missing or does not answer: is this a copy or an older state of the token?"
-                )
-            }
-        }
-    }
-
-    /// The object of a key without a known answer when exactly one is as it was ordered; what a creation that was killed left beside
-    /// it is quarantined.
-    func theOneAsOrdered(
-        _ name: ObjectName, _ suite: Suite, _ found: [TokenObjects.Found], _ quarantine: inout [QuarantineRecord],
-        _ session: inout Session
-    ) throws(TokenFailure) -> ObjectHandle? {
-        var ordered: [ObjectHandle] = []
-        for object in found {
-            let difference: String?
-            do throws(CryptokiError) {
-                difference = try factory.template(name, suite).difference(of: object.handle, session: &session)
-            } catch {
-                if error.meansLost { throw .lost(error.description) }
-                difference = error.description
-            }
-            if let difference {
-                quarantine.append(
-                    QuarantineRecord(objectID: object.objectID, label: object.label, reason: "not as ordered: \(difference)"))
-            } else {
-                ordered.append(object.handle)
-            }
-        }
-        return ordered.count == 1 ? ordered[0] : nil
-    }
-
-    /// Keys that do not answer on a token that does not answer either say nothing of the keys: it went away in between.
-    private func requireCanary(_ session: inout Session, _ scratch: inout CipherScratch) throws(TokenFailure) {
-        guard let canary = live.withLock({ $0?.canary }) else { return }
-        let holds = try? KnownAnswerProof.holds(
-            canary.answer, for: canary.name, canary.handles, session: &session, scratch: &scratch)
-        guard holds == true else { throw .lost("the token went away while its keys were looked for") }
-    }
-
-    /// The objects that prove to be the keys of the known answer; others of their names are quarantined.
-    private func prove(
-        _ name: ObjectName, _ suite: Suite, _ answer: KnownAnswer, _ objects: inout TokenObjects,
-        _ quarantine: inout [QuarantineRecord], _ session: inout Session, _ scratch: inout CipherScratch
-    ) throws(TokenFailure) -> SuiteHandles? {
-        let found = suite.names(name).map { objects.take($0) }
-        var proven: SuiteHandles?
-        for candidate in TokenService.combinations(suite, found) {
-            guard try answers(candidate, name, answer, &session, &scratch) else { continue }
-            proven = candidate
-            break
-        }
-        for (place, objects) in found.enumerated() {
-            for object in objects where !(proven?.all.contains(object.handle) ?? false) {
-                var choice = proven?.all ?? []
-                if place < choice.count { choice[place] = object.handle }
-                let other = proven == nil ? nil : SuiteHandles(suite, choice)
-                let isSame = try other.map { (other) throws(TokenFailure) in
-                    try answers(other, name, answer, &session, &scratch)
-                }
-                let reason = isSame == true ? "another object is the same key" : "its known answer fails"
-                quarantine.append(QuarantineRecord(objectID: object.objectID, label: object.label, reason: reason))
-            }
-        }
-        return proven
-    }
-
-    /// Whether these objects are the keys of a known answer; one that gives an error is not.
-    private func answers(
-        _ handles: SuiteHandles, _ name: ObjectName, _ answer: KnownAnswer, _ session: inout Session,
-        _ scratch: inout CipherScratch
-    ) throws(TokenFailure) -> Bool {
-        do throws(OpenFailure) {
-            return try KnownAnswerProof.holds(answer, for: name, handles, session: &session, scratch: &scratch)
-        } catch {
-            if case .token(let cause) = error, cause.meansLost, cause.returnValue != .keyHandleInvalid,
-                cause.returnValue != .objectHandleInvalid
-            {
-                throw .lost(cause.description)
-            }
-            return false
-        }
-    }
-
-    /// So many pairs of objects are tried at most: more of a name than a few are nobody's accident.
-    private static let maximumCombinations = 64
-
-    /// Every choice of one object for each name of a key version.
-    private static func combinations(_ suite: Suite, _ found: [[TokenObjects.Found]]) -> [SuiteHandles] {
-        var choices: [[ObjectHandle]] = [[]]
-        for objects in found {
-            choices = choices.flatMap { choice in objects.map { choice + [$0.handle] } }
-            choices = Array(choices.prefix(maximumCombinations))
-        }
-        return choices.compactMap { SuiteHandles(suite, $0) }
     }
 
     /// Ends an intent that a crash left open: its object is adopted when it is exactly what was wanted, and the operation counts as

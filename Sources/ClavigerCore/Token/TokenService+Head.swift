@@ -11,6 +11,13 @@ struct AnchorState {
     var epoch: UInt64 = 0
     /// Whether the token takes private data objects at all.
     var isPossible = true
+    /// When an attempt that failed is made again, by Clock.monotonic(); nil while none has.
+    var retryAt: UInt64?
+
+    /// Whether an epoch is to be remembered now.
+    func isDue(_ newest: UInt64) -> Bool {
+        isPossible && epoch < newest && retryAt.map { $0 <= Clock.monotonic() } ?? true
+    }
 }
 
 // Is the database what it was when it was last signed, and the newest of its kind? Answered at every binding, before anything in it
@@ -37,7 +44,8 @@ extension TokenService {
             self.log.warning("the database is accepted by order", metadata: ["doubt": "\(doubt)"])
         }
         doubts.withLock { $0 = nil }
-        anchorState.withLock { $0.epoch = remembered }
+        // What the token would not take before may have been of the moment.
+        anchorState.withLock { $0 = AnchorState(epoch: remembered) }
         let signer = TokenHeadSigner(token: self)
         let epoch = try mapping({ (error: StoreError) in TokenFailure(error) }) { () throws(StoreError) in
             try store.begin(signing: signer, after: remembered)
@@ -120,12 +128,12 @@ extension TokenService {
     /// Not from inside `manage`.
     package func anchor() {
         let epoch = store.headEpoch
-        guard anchorState.withLock({ $0.isPossible && $0.epoch < epoch }) else { return }
+        guard anchorState.withLock({ $0.isDue(epoch) }) else { return }
         let entered: Void? = gate.within(until: Clock.monotonic() + TokenService.signingPatience) {
             _ = manage { (session, _) throws(Never) in
                 // Whoever waited for the lock may find it done; the newest epoch is then another one.
                 let newest = store.headEpoch
-                if anchorState.withLock({ $0.epoch < newest }) { remember(newest, &session) }
+                remember(newest, &session)
             }
         }
         if entered == nil { log.notice("the token does not remember the newest change yet: it is being taken hold of") }
@@ -133,7 +141,7 @@ extension TokenService {
 
     /// Makes the anchor of an epoch, then removes those before it.
     func remember(_ epoch: UInt64, _ session: inout Session) {
-        guard anchorState.withLock({ $0.isPossible && $0.epoch < epoch }) else { return }
+        guard anchorState.withLock({ $0.isDue(epoch) }) else { return }
         do throws(CryptokiError) {
             let before = try EpochAnchor.find(instance.id, &session)
             let known = try? files?.objects()
@@ -145,23 +153,32 @@ extension TokenService {
                 for directory in Set(paths.map(Files.parent)) { try? Files.syncDirectory(directory) }
             }
             for old in before where old.handle != fresh { try session.destroyObject(old.handle) }
-            anchorState.withLock { $0.epoch = epoch }
+            anchorState.withLock { $0 = AnchorState(epoch: epoch) }
         } catch {
             if error.meansLost { return declareLost("the epoch cannot be stored: \(error)") }
+            let isForever = error.meansUnsupported
             let isNews = anchorState.withLock { state in
-                defer { state.isPossible = false }
-                return state.isPossible
+                defer {
+                    state.isPossible = !isForever
+                    state.retryAt = Clock.monotonic() + TokenService.anchorPause
+                }
+                return state.isPossible && state.retryAt == nil
             }
-            if isNews {
-                log.warning(
-                    "the token takes no private data object: an older database put back will not be noticed",
-                    metadata: ["error": "\(error)"])
-            }
+            guard isNews else { return }
+            let what: Logger.Message =
+                isForever
+                ? "the token takes no private data object: an older database put back will not be noticed"
+                : "the token has not taken the newest epoch: until it has, an older database put back is not noticed"
+            log.warning(what, metadata: ["error": "\(error)"])
         }
     }
 
+    /// How long after an attempt to have an epoch remembered that failed the next is made, in nanoseconds: the supervisor's round comes
+    /// by anyway.
+    static let anchorPause: UInt64 = 2_000_000_000
+
     /// Where the epoch of the database is remembered, for status: in the token, or nowhere.
-    var isAnchored: Bool { anchorState.withLock { $0.isPossible && $0.epoch > 0 } }
+    var isAnchored: Bool { anchorState.withLock { $0.isPossible && $0.retryAt == nil && $0.epoch > 0 } }
 
     /// Has the next binding believe the database as it is, and binds. For `accept-rollback`.
     ///

@@ -154,16 +154,18 @@ extension TokenService {
 
     /// Takes hold of the pairs of open import tokens after a login. One that is missing or not as it was made leaves its token without
     /// use; nothing is decided about it here.
+    ///
+    /// - Returns: whether all were there.
     func proveImportPairs(
         _ objects: inout TokenObjects, _ quarantine: inout [QuarantineRecord], _ session: inout Session
-    ) throws(TokenFailure) {
+    ) throws(TokenFailure) -> Bool {
         let tokens = try mapping({ (error: StoreError) in TokenFailure(error) }) { () throws(StoreError) in
             try store.withConnection { connection throws(StoreError) in try connection.openImportTokens() }
         }
         var pairs: [ImportTokenID: ImportPair] = [:]
         for token in tokens {
             let name = token.objectName
-            let handle = try theOneAsOrdered(name, .aesGCM, objects.take(name), &quarantine, &session)
+            let handle = try theOneAsOrdered(name, .aesGCM, objects.take(name), &quarantine, &session).found
             if let handle, try hasPublicKey(token.publicKey, handle, &session) {
                 pairs[token.id] = ImportPair(
                     privateKey: handle, publicKey: token.publicKey, digest: token.digest, quirks: factory.quirks)
@@ -173,6 +175,7 @@ extension TokenService {
         }
         let proven = pairs
         importPairs.withLock { $0 = proven }
+        return proven.count == tokens.count
     }
 
     private func hasPublicKey(

@@ -58,23 +58,11 @@ extension TokenService {
     ) throws(Refusal) {
         // Once the token is known to be lost, the rest of a batch must not wait for it item by item.
         if let refusal { throw refusal }
-        var failure: CryptokiError
+        let failure: CryptokiError
         do throws(CryptokiError) {
-            guard try worker.use(body) != nil else { throw .failed(.openSession, .sessionHandleInvalid) }
-            return
+            return try worker.useReopening(live.withLock { $0 }, body)
         } catch {
             failure = error
-        }
-        if failure.returnValue == .sessionHandleInvalid || failure.returnValue == .sessionClosed,
-            let live = live.withLock({ $0 })
-        {
-            do throws(CryptokiError) {
-                try worker.reopen(live)
-                guard try worker.use(body) != nil else { throw failure }
-                return
-            } catch {
-                failure = error
-            }
         }
         let (version, use) = blaming()
         let refusal = judge(failure, key: key, version: version, failedAt: Clock.monotonic(), use: use, worker: worker)

@@ -35,12 +35,8 @@ extension TokenService {
             return nil
         }
         gate.enterShared()
-        // As for the canary: a module that hangs in a search hangs.
-        attaching.store(Clock.monotonic(), ordering: .relaxed)
-        defer {
-            attaching.store(0, ordering: .relaxed)
-            gate.leave()
-        }
+        busy.step(.supervisor)
+        defer { gate.leave() }
         let (isMissing, hasGained) = management.withLock { management in
             guard management.missing != nil else { return (false, false) }
             if due == nil { noteGains(&management) }
@@ -60,6 +56,7 @@ extension TokenService {
         guard var missing = management.missing else { return }
         if let older = missing.view, let files {
             if StorageView(files).hasGained(since: older) { missing.hasGained = true }
+            missing.view = older.kept(in: files)
         } else if management.anchor != nil {
             let found = missing.ids.reduce(into: 0) { sum, id in
                 sum += (try? management.anchor?.findObjects(matching: [.bool(.token, true), .id(id)], limit: 8).count) ?? 0

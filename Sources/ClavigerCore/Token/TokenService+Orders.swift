@@ -49,6 +49,7 @@ extension TokenService {
             let setAside = supervision.withLock { $0.ordersSetAside }
             let batch = Array(orders.lazy.filter { !setAside.contains($0.objectID) }.prefix(TokenService.ordersAtOnce))
             guard !batch.isEmpty else { return true }
+            busy.step(.supervisor)
             // An order can be read before its change is published. Changes are made one at a time, so after this it has been, and
             // requests that come from now on know nothing of the handles.
             ledger.alone {}

@@ -13,12 +13,12 @@ extension TokenService {
         do throws(CryptokiError) {
             let outcome = try mac.withUnsafeMutableBytes { output in
                 Result { () throws(CryptokiError) in
-                    try worker.use { (session, _) throws(CryptokiError) in
+                    try worker.useReopening(live.withLock { $0 }) { (session, _) throws(CryptokiError) in
                         try session.sign(.hmacSHA256, key: key, data: body.bytes, into: output)
                     }
                 }
             }.get()
-            guard outcome == mac.count else { throw .failed(.openSession, .sessionHandleInvalid) }
+            guard outcome == mac.count else { throw .malformedReply(.sign) }
             return mac
         } catch {
             log.error("the instance's HMAC key does not work", metadata: ["error": "\(error)"])
@@ -30,10 +30,9 @@ extension TokenService {
     /// Fills locked memory with random bytes. Call it inside `enter`.
     func generate(_ output: UnsafeMutableRawBufferPointer, _ worker: TokenSession) throws(Refusal) {
         do throws(CryptokiError) {
-            let isDone: Void? = try worker.use { (session, _) throws(CryptokiError) in
+            try worker.useReopening(live.withLock { $0 }) { (session, _) throws(CryptokiError) in
                 try RandomSource.fill(output, with: &session)
             }
-            guard isDone != nil else { throw .failed(.openSession, .sessionHandleInvalid) }
         } catch {
             if error.meansLost { declareLost(error.description) }
             throw Refusal(.tokenUnavailable, retryAfter: 1_000)

@@ -84,6 +84,8 @@ extension TokenService {
     ) throws(SigningFailure) -> [UInt8] {
         while true {
             let outcome: Result<[UInt8], CryptokiError>? = signer.withLockIfAvailable { signer in
+                busy.begin(.signature)
+                defer { busy.end(.signature) }
                 do throws(CryptokiError) {
                     return .success(try TokenService.sign(digest, live, key, publicKey, &signer))
                 } catch {

@@ -10,8 +10,12 @@ import Synchronization
 extension TokenService {
     /// The supervisor's work; returns after `stopSupervising`. Run it on a thread of its own.
     package func supervise() {
+        defer { hasEndedSupervising.store(true, ordering: .releasing) }
         while true {
             if supervision.withLock({ $0.isStopping }) { return }
+            // All that it does can end in a module that hangs, even when no request is there to show it.
+            busy.begin(.supervisor)
+            defer { busy.end(.supervisor) }
             rotateDueKeys()
             let ordersDue = carryOutDueOrders()
             let watchDue = watch()
@@ -22,14 +26,20 @@ extension TokenService {
                 let now = Clock.monotonic()
                 if now >= due {
                     supervision.withLock { $0.begin(now: now) }
+                    // It waits for others, and then is timed by itself.
+                    busy.end(.supervisor)
                     attach(presented: nil)
                     continue
                 }
             }
             let due = supervision.withLock { $0.due() }
+            busy.end(.supervisor)
             bell.wait(until: [due, ordersDue, watchDue, lookDue].compactMap { $0 }.min())
         }
     }
+
+    /// Whether `supervise` has returned: it does not from a module that hangs.
+    package var isUnsupervised: Bool { hasEndedSupervising.load(ordering: .acquiring) }
 
     /// Ends the supervisor's work after what it is doing.
     package func stopSupervising() {
@@ -71,7 +81,7 @@ extension TokenService {
         let judged = try? LoginMarker.read(configuration.stateDirectory)
         switch judged?.result {
         case .refused?, .locked?: throw Refusal(.pinRefused, status.reason)
-        case .accepted?, .unjudged?, .pending?, nil:
+        case .accepted?, .unjudged?, .unclear?, .pending?, nil:
             switch status.state {
             case .lost: throw Refusal(.tokenUnavailable, status.reason, retryAfter: 1_000)
             case .needsOperator, .sealed, .ready, .degraded: throw Refusal(.needsOperator, status.reason)
@@ -121,6 +131,7 @@ extension TokenService {
         }
         for (key, reason) in due {
             gate.enterShared()
+            busy.step(.supervisor)
             defer { gate.leave() }
             guard currentStatus.state.serves, let entry = snapshots.current.keys[key], isDue(entry, reason) else { continue }
             let change = Change(

@@ -27,12 +27,8 @@ extension TokenService {
 
     private func askCanary() -> String? {
         gate.enterShared()
-        // A module that hangs here is a module that hangs, even when no request is there to show it.
-        attaching.store(Clock.monotonic(), ordering: .relaxed)
-        defer {
-            attaching.store(0, ordering: .relaxed)
-            gate.leave()
-        }
+        busy.step(.supervisor)
+        defer { gate.leave() }
         guard currentStatus.state.serves, let canary = live.withLock({ $0?.canary }) else { return nil }
         let outcome: String?? = management.withLock { management in
             guard management.anchor != nil else { return nil }

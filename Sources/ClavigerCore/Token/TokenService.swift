@@ -80,6 +80,8 @@ package final class TokenService: Sendable {
     let verifyingKey = Mutex<SigningPublicKey?>(nil)
     private let status: Mutex<Status>
     let quarantined = Atomic<Int>(0)
+    /// Attempts to take hold of the token, one after another, in which a key of the instance gave an error.
+    let unproven = Atomic<Int>(0)
     /// The key versions without an object that the log has named.
     let namedMissing = Mutex<Set<ObjectName>>([])
     let bell = Bell()
@@ -95,16 +97,23 @@ package final class TokenService: Sendable {
     let whenStuck: @Sendable (String) -> Void
     let moduleProbe: ModuleProbe?
     let counters = TokenCounters()
+    /// What was reported of damaged files last.
+    let lastDamage = Mutex(DamageReport(files: [], missing: 0))
     let turnedAway = TurnedAway()
     let stateLines = Mutex(LogBudget())
     let refusalLines = Mutex(LogBudget())
     let started = Atomic(false)
-    // When the call began that initialises the module and logs in; 0 when nobody is in it.
-    let attaching = Atomic<UInt64>(0)
+    let busy = BusyStamps()
+    let hasEndedSupervising = Atomic(false)
 
     /// How long a re-initialisation waits for requests that are inside the module, in nanoseconds: far beyond what a working token
     /// takes for a batch.
     static let stuckBound: UInt64 = 30_000_000_000
+    /// How long a step of the supervisor's, a login or a signature may take before the daemon's health is red, in nanoseconds: beyond what
+    /// the slowest call, the making of an RSA pair, takes on most tokens.
+    static let slowBound: UInt64 = 8_000_000_000
+    /// How long a re-initialisation waits for requests while the token serves, in nanoseconds: newcomers wait behind it.
+    static let attachPatience: UInt64 = 1_000_000_000
     let supervision = Mutex(Supervision())
     /// Objects made since the module was initialised after which it is initialised anew: a module was measured to keep about 250 bytes for
     /// each one of a session, and four times that for one of the token, until C_Finalize; 16 MiB in all.

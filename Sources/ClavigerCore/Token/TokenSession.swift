@@ -63,6 +63,29 @@ package final class TokenSession {
         return try body(&session!, &scratch)
     }
 
+    /// Runs `body` with the session, once more with another one when this one turns out to be dead: that is no lost token, and the others
+    /// keep theirs. What has been done by then must not count.
+    ///
+    /// - Throws: what the second try gave, or the opening of its session.
+    func useReopening<R>(
+        _ live: TokenService.Live?, _ body: (inout Session, inout CipherScratch) throws(CryptokiError) -> R
+    ) throws(CryptokiError) -> R {
+        do throws(CryptokiError) {
+            return try useThere(body)
+        } catch {
+            guard error.meansDeadSession, let live else { throw error }
+            try reopen(live)
+            return try useThere(body)
+        }
+    }
+
+    private func useThere<R>(
+        _ body: (inout Session, inout CipherScratch) throws(CryptokiError) -> R
+    ) throws(CryptokiError) -> R {
+        guard let outcome = try use(body) else { throw .failed(.openSession, .sessionHandleInvalid) }
+        return outcome
+    }
+
     // A session of an earlier generation ended with C_Finalize; closing it now could close another one of the same number. That of
     // the present generation ends with the module at the latest, and a worker lives as long as the process.
     private func forget() {

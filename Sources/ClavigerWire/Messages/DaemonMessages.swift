@@ -81,6 +81,8 @@ public struct StatusReply: WireMessage {
     public var quarantined: UInt32 = 0
     /// Whether the token remembers which database is the newest; nil from a daemon that does not say, or does not know yet.
     public var isAnchored: Bool?
+    /// How many files in the token's storage are not whole; nil from a daemon that does not say, or a token that keeps no such files.
+    public var damagedFiles: UInt32?
 
     /// A reply of this health; the rest is filled in by who makes it.
     public init(health: HealthReply) { self.health = health }
@@ -97,6 +99,7 @@ public struct StatusReply: WireMessage {
         queued = fields.u32(10, bytes) ?? 0
         quarantined = fields.u32(11, bytes) ?? 0
         isAnchored = fields.flag(0x8101, bytes)
+        damagedFiles = fields.u32(0x8102, bytes)
     }
 
     public func encode(to writer: inout BodyWriter, source: RawSpan) {
@@ -111,6 +114,7 @@ public struct StatusReply: WireMessage {
         writer.u32(10, queued)
         writer.u32(11, quarantined)
         writer.flag(0x8101, isAnchored)
+        if let damagedFiles { writer.u32(0x8102, damagedFiles) }
     }
 }
 

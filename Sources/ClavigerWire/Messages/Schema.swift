@@ -111,6 +111,10 @@ public enum Schema {
         FieldEntry(
             0x8101, "anchored", flag, required: false,
             "1 when the token remembers which database is the newest, so that an older one put back is refused."),
+        FieldEntry(
+            0x8102, "damaged-files", anyU32, required: false,
+            "How many files in the token's storage are not whole, where it keeps its objects in files. While key versions are unusable, "
+                + "they may be in them."),
     ]
 
     /// The body of the reply to metrics.

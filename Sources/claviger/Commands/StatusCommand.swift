@@ -14,7 +14,8 @@ struct StatusCommand: ParsableCommand {
               claviger status
               claviger status --json | jq -r .state
 
-            JSON: state, reason, version, instance, uptimeMs, keys, workers, connections, requests, queued, quarantined, anchored.
+            JSON: state, reason, version, instance, uptimeMs, keys, workers, connections, requests, queued, quarantined, anchored, \
+            damagedFiles.
             """)
 
     @OptionGroup var options: GlobalOptions
@@ -39,6 +40,15 @@ struct StatusCommand: ParsableCommand {
         if status.isAnchored == false {
             pairs.append(("rollback", "not noticed: the token does not remember which database is the newest"))
         }
+        if let damaged = status.damagedFiles, damaged > 0 {
+            let isOrphan = status.health.state == .ready
+            pairs.append(
+                (
+                    "damaged files",
+                    "\(damaged) in the token's storage; "
+                        + (isOrphan ? "no key is missing; see the daemon's log" : "keys may be in them: do not remove them")
+                ))
+        }
         return Table.pairs(pairs)
     }
 }
@@ -56,6 +66,7 @@ private struct StatusDocument: Encodable {
     var queued: UInt32
     var quarantined: UInt32
     var anchored: Bool?
+    var damagedFiles: UInt32?
 
     init(_ status: StatusReply) {
         state = status.health.state.name
@@ -70,5 +81,6 @@ private struct StatusDocument: Encodable {
         queued = status.queued
         quarantined = status.quarantined
         anchored = status.isAnchored
+        damagedFiles = status.damagedFiles
     }
 }
