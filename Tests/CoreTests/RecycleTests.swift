@@ -35,9 +35,40 @@ import Testing
         }
     }
 
-    /// Lesson C9: initialised anew under load a thousand times, the process keeps its memory and never takes a wrong key.
-    @Test func c9_newInitialisationsUnderLoad() async {
+    /// Lesson C9: whatever somebody else in the process does to module and login, requests are refused, and one new initialisation has
+    /// all keys again.
+    @Test func c9_somebodyElseEndsTheLogin() async {
         await #expect(processExitsWith: .success) {
+            let instance = try TestInstance()
+            let key = try instance.perform(TestInstance.change(1, .keyCreate, .create(TestInstance.key("key")))).id
+            let envelope = try instance.wrap([1], key)
+            let token = try instance.token
+            let ways: [(Module, SlotID) throws -> Void] = [
+                { module, slot in
+                    var session = try module.openSession(slot, readWrite: false)
+                    try session.logout()
+                    try session.close()
+                }, { module, _ in try module.finalize() },
+                { module, _ in
+                    try module.finalize()
+                    try module.initialize()
+                },
+            ]
+            for (number, way) in ways.enumerated() {
+                try way(token.module, try #require(token.live.withLock { $0?.slot }))
+                let refusal = #expect(throws: Refusal.self, "way \(number)") { try instance.unwrap(envelope) }
+                #expect(refusal?.code == .tokenUnavailable, "way \(number)")
+                #expect(try instance.status.state == .lost, "way \(number)")
+                token.attach(presented: nil)
+                #expect(try instance.status.state == .ready, "way \(number)")
+                #expect(try instance.unwrap(envelope).plaintext == [1])
+            }
+        }
+    }
+
+    /// Lesson C9: initialised anew under load a thousand times, the process keeps its memory and never takes a wrong key.
+    @Test func c9_newInitialisationsUnderLoad() async throws {
+        let ended = try await #require(processExitsWith: .success, observing: [\.standardOutputContent]) {
             let rounds = getenv("CLAVIGER_LONG") == nil ? 20 : 1_000
             let instance = try TestInstance()
             let keys = try (1...3).map {
@@ -64,6 +95,9 @@ import Testing
                 "RecycleTests: \(rounds) new initialisations, \(load.done.load(ordering: .relaxed)) requests, \(early) then \(late) pages"
             )
         }
+        // What a child process prints is nobody's to see.
+        for line in String(decoding: ended.standardOutputContent, as: UTF8.self).split(separator: "\n")
+        where line.hasPrefix("RecycleTests:") { print(line) }
     }
 
     /// Threads that unwrap, each with a worker of its own.

@@ -51,6 +51,22 @@ import Testing
         }
     }
 
+    /// Faults by chance are the seed's and nothing else's: of three seeds each gives its own, and the same again.
+    @Test func theSeedDecides() async {
+        await #expect(processExitsWith: .success) {
+            let bench = try Bench.opened()
+            let key = try bench.key()
+            let rounds = try [2, 3, 4, 2, 3, 4].map { seed in
+                try bench.faults.set()
+                _ = bench.codes(1, key)
+                try bench.faults.set("seed \(seed)", "C_Encrypt percent=50 return=CKR_DEVICE_ERROR")
+                return bench.codes(64, key)
+            }
+            #expect(Array(rounds[..<3]) == Array(rounds[3...]))
+            #expect(Set(rounds).count == 3)
+        }
+    }
+
     @Test func onceIsOnceForAllProcesses() async throws {
         let daemon = try DaemonHarness(initialised: false)
         let faults = try daemon.useFaultModule()

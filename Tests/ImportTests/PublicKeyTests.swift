@@ -44,7 +44,7 @@ import Testing
         #expect(refusal(curve) == .publicKey)
     }
 
-    @Test func weakKeysAreRefused() throws {
+    @Test func a9_weakKeysAreRefused() throws {
         for bits in [512, 2_048, 3_071] {
             let der = RSAPublicKey.der(modulus: modulus(bits: bits), exponent: RSAPublicKey.exponent)
             #expect(refusal(der) == .weakPublicKey(.short(bits)))
@@ -59,7 +59,7 @@ import Testing
     }
 
     /// CVE-2017-15361: a modulus made as the faulty generator makes it, 65537^a modulo the product of small primes.
-    @Test func structuredModuliAreRefused() throws {
+    @Test func a9_structuredModuliAreRefused() throws {
         let small = (2...701).filter { candidate in (2..<candidate).allSatisfy { candidate % $0 != 0 } }
         let context = BN_CTX_new()
         defer { BN_CTX_free(context) }

@@ -98,7 +98,7 @@ import Testing
     }
 
     /// With the user PIN and an import's blob: nothing readable comes of it, and the pair does not change.
-    @Test func aStolenPINOpensNoImport() async throws {
+    @Test func a4_aStolenPINOpensNoImport() async throws {
         let daemon = try DaemonHarness.running()
         let client = daemon.client()
         let token = try client.createImportToken(uses: 2)

@@ -29,6 +29,30 @@ import Testing
         #expect(try faulty.daemon.client().status().keys == 2)
     }
 
+    /// A DEK goes through the daemon's memory, and is in none of it once the reply is out: neither one that was made nor one that was
+    /// given nor one that was opened.
+    @Test func a5c_noDEKStaysInMemory() throws {
+        let daemon = try DaemonHarness.running()
+        let client = daemon.client()
+        let key = try client.createKey(name: "first").id
+        let pid = try #require(daemon.pid)
+        guard geteuid() == 0, (try? ProcessMemory(pid)) != nil else {
+            return skip("LessonTests.a5c_noDEKStaysInMemory", "another process's memory is root's to see")
+        }
+        let made = try client.making(.id(key), 32)
+        let given = (0..<64).map { UInt8(truncatingIfNeeded: $0 &* 151 &+ 29) }
+        let envelope = try client.wrap(.id(key), given).envelope
+        #expect(try client.open(made.envelope) == made.plaintext)
+        #expect(try client.open(envelope) == given)
+        // A standard key's payload takes the same way out.
+        let memory = try ProcessMemory(pid)
+        #expect(try memory.mappings(holding: Array(daemon.socket.utf8)).isEmpty == false)
+        for plaintext in [made.plaintext, given] {
+            let found = try memory.mappings(holding: plaintext)
+            #expect(found.isEmpty, "a DEK is in \(found.map(\.line))")
+        }
+    }
+
     // MARK: B, envelopes
 
     /// A token whose random numbers repeat themselves makes neither an IV nor a DEK twice.
@@ -257,6 +281,35 @@ import Testing
         try daemon.start()
         try daemon.wait(for: .needsOperator)
         #expect(try faults.calls("C_Login").isEmpty)
+    }
+
+    /// `token init` does not keep the SO PIN: while it makes the instance's keys no memory that could be swapped or dumped holds it, and
+    /// no file does in the end but the one that it came from.
+    @Test func d4_theOfficersPINIsNotKept() throws {
+        let daemon = try DaemonHarness(initialised: false)
+        let faults = try daemon.useFaultModule()
+        let pin = Array("officers-pin-of-the-tests-8531".utf8)
+        let file = daemon.directory + "/officer"
+        try writeFile(file, pin, mode: 0o400)
+        try faults.set("C_GenerateKey count=1 hang")
+        let command = try Child.spawn(
+            try Programs.path("claviger"), ["token", "init", "--so-pin-file", file], output: daemon.directory + "/out",
+            error: daemon.directory + "/err", environment: daemon.environment)
+        defer { command.end(SIGKILL) }
+        // The officer's login is over, and the user's.
+        #expect(try eventually { try faults.calls("C_Login").count >= 2 })
+        guard geteuid() == 0, let memory = try? ProcessMemory(command.pid) else {
+            return skip("LessonTests.d4_theOfficersPINIsNotKept", "another process's memory is root's to see")
+        }
+        #expect(try memory.mappings(holding: Array(file.utf8)).isEmpty == false)
+        let found = try memory.mappings(holding: pin).filter { !$0.isLocked }
+        #expect(found.isEmpty, "the SO PIN is in \(found.map(\.line))")
+        try faults.set()
+        #expect(try command.wait(DaemonHarness.patience) == 0)
+        for name in try listDirectory(daemon.state) {
+            guard let content = try? readFile(daemon.state + "/" + name) else { continue }
+            #expect(!contains(content, pin), "\(name)")
+        }
     }
 
     /// In the daemon's memory the user PIN is in locked pages that no dump has, and the SO PIN is nowhere.

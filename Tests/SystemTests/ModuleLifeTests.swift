@@ -1,4 +1,5 @@
 import ClavigerClient
+import ClavigerCore
 import ClavigerWire
 import Glibc
 import Support
@@ -153,9 +154,38 @@ import Testing
         try daemon.start()
         try daemon.wait(for: .ready)
         #expect(try daemon.client().metrics().contains("claviger_token_files_damaged 2\n"))
-        #expect(daemon.log.contains("are not whole"))
+        #expect(daemon.log.contains("hold no key that was acknowledged"))
+        let status = try daemon.claviger("status")
+        #expect(status.text.contains("2 in the token's storage; no key is missing"), "\(status.text)")
         daemon.stop()
         #expect(access("\(home)/00000000-0000-0000-0000-000000000000.object", F_OK) == 0)
+    }
+
+    /// An acknowledged key's file that is cut off is never called nobody's: log, state and status say that a key may be in it.
+    @Test func f_aKeysDamagedFileIsNoOrphan() throws {
+        let daemon = try DaemonHarness()
+        let files = TokenFiles(storage: daemon.tokens, stateDirectory: daemon.state)
+        try daemon.start()
+        let before = try files.objects()
+        let key = try daemon.client().createKey(name: "ill").id
+        let envelope = try daemon.client().wrap(.id(key), [9]).envelope
+        daemon.stop()
+        let fresh = try files.objects().subtracting(before).filter { !TokenFiles.isDataObject($0) }
+        let file = try #require(fresh.first)
+        let whole = try readFile(file)
+        try writeFile(file, Array(whole.dropLast(60)))
+        try daemon.start()
+        let health = try daemon.health
+        #expect(health.state == .degraded && health.reason.contains(file), "\(health.reason)")
+        #expect(daemon.log.contains("missing key versions may be in them") && daemon.log.contains(file))
+        #expect(!daemon.log.contains("hold no key that was acknowledged"))
+        let status = try daemon.claviger("status")
+        #expect(status.text.contains("do not remove"), "\(status.text)")
+        #expect(try daemon.claviger("status", "--json").text.contains("damagedFiles"))
+        // Put back, it is served again, by itself.
+        try writeFile(file, whole)
+        try daemon.wait(for: .ready)
+        #expect(try daemon.client().open(envelope) == [9])
     }
 
     /// A login that never comes back, with nobody there to notice: the daemon ends itself for a restart.

@@ -174,6 +174,9 @@ import Testing
         try daemon.start()
         #expect(try daemon.health.state == .ready)
         #expect(daemon.log.contains("restored from its copy") && daemon.log.contains(file))
+        // What it was put back over is kept: it may have been newer.
+        let kept = "\(daemon.state)/token-copies/\(ours)/token.object.damaged"
+        #expect(length == 0 ? access(kept, F_OK) != 0 : try readFile(kept).count == length)
         #expect(try daemon.client().open(envelope) == [4, 5, 6])
     }
 

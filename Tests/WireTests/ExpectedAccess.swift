@@ -34,6 +34,8 @@ extension ExpectedMessages {
         case "accept-rollback-reply": HealthReply(state: .ready)
         case "status-reply-anchored":
             StatusReply.anchored
+        case "status-reply-damaged":
+            StatusReply.damaged
         case "access-roles-reply":
             AccessRolesReply(roles: [
                 RoleRecord(name: "Wrapper", summary: "Wraps, and nothing else.", isBuiltIn: true, permissions: ["wrap"]),
@@ -67,6 +69,13 @@ extension StatusReply {
         var status = StatusReply(health: HealthReply(state: .ready))
         status.version = "0.1.0"
         status.isAnchored = true
+        return status
+    }
+
+    fileprivate static var damaged: StatusReply {
+        var status = StatusReply(health: HealthReply(state: .ready))
+        status.version = "0.1.0"
+        status.damagedFiles = 3
         return status
     }
 }

@@ -41,7 +41,8 @@ package enum PINReader {
             let path = String(cString: directory) + "/" + name
             // systemd makes a credential's file anew at every start, so inode and time would call each restart a new source.
             return RetainedPIN(
-                pin: try content(path), source: PINSourceIdentity(name: PINSourceIdentity.credentialPrefix + name), isKnownGood: false,
+                pin: try content(path), source: PINSourceIdentity(name: PINSourceIdentity.credentialPrefix + name),
+                isKnownGood: false,
                 hasSucceeded: false)
         }
     }

@@ -37,7 +37,9 @@ package struct TokenFiles: Sendable {
             let content = try Files.read(copy)
             guard TokenFiles.parses(content) else { continue }
             // Kept: it may be newer, and only not understood.
-            if !damaged.isEmpty { try Files.replace(copies + "/" + token + "/" + TokenFiles.damagedFile, with: damaged.span.bytes) }
+            if !damaged.isEmpty {
+                try Files.replace(copies + "/" + token + "/" + TokenFiles.damagedFile, with: damaged.span.bytes)
+            }
             try Files.replace(live, with: content.span.bytes)
             restored.append(live)
         }
@@ -200,7 +202,7 @@ package struct TokenFiles: Sendable {
     }
 
     /// Whether a file begins as a data object's does: CKA_CLASS stands first, a number (kind 2) that is 0 for CKO_DATA.
-    static func isDataObject(_ path: String) -> Bool {
+    package static func isDataObject(_ path: String) -> Bool {
         guard let bytes = try? Files.read(path) else { return false }
         var reader = Reader(bytes: bytes)
         return reader.skip(8) && reader.number() == StoredType.objectClass && reader.number() == 2 && reader.number() == 0

@@ -80,14 +80,16 @@ extension TokenService {
     /// Why the module must be taken for stuck in a call that is no request's, if it must; asked now and then by who can end the process.
     package var stuckReason: String? {
         guard busy.longest >= TokenService.stuckBound else { return nil }
-        return "the token's module has not come back from a call of the daemon's own for \(TokenService.stuckBound / 1_000_000_000) s"
+        return
+            "the token's module has not come back from a call of the daemon's own for \(TokenService.stuckBound / 1_000_000_000) s"
     }
 
     /// What there is to say of a call that is no request's and takes longer than it should; nil when there is none.
     var slowReason: String? {
         let time = busy.longest
         guard time >= TokenService.slowBound else { return nil }
-        return "a call of the daemon's own into the token's module has not come back for \(time / 1_000_000_000) s; the daemon restarts "
+        return
+            "a call of the daemon's own into the token's module has not come back for \(time / 1_000_000_000) s; the daemon restarts "
             + "itself after \(TokenService.stuckBound / 1_000_000_000) s"
     }
 

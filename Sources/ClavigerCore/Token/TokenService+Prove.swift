@@ -57,7 +57,8 @@ extension TokenService {
                 throw .lost("the instance's key '\(role.name)' does not answer: \(failure)")
             }
             let what = more ?? failure.map { "does not answer (\($0))" } ?? "is missing, or another one"
-            throw .notOurs("the instance's key '\(role.name)' \(what): is this a copy or an older state of the token?"
+            throw .notOurs(
+                "the instance's key '\(role.name)' \(what): is this a copy or an older state of the token?"
                     + (damage().map { " Files are \($0)." } ?? ""))
         }
     }

@@ -76,7 +76,8 @@ extension TokenService {
             }
         }
         // Once more on a new session, when the old one turns out to be dead.
-        if case .token(let cause)? = failure, cause.meansDeadSession, let live = live.withLock({ $0 }), (try? worker.reopen(live)) != nil
+        if case .token(let cause)? = failure, cause.meansDeadSession, let live = live.withLock({ $0 }),
+            (try? worker.reopen(live)) != nil
         {
             if let count = try? attempt(vault, sealed, place, worker, output) { return count }
         }
