@@ -22,8 +22,8 @@ import Testing
         #expect(try faulty.daemon.client().open(faulty.envelope) == Faulty.plaintext)
     }
 
-    /// The same for a key of the instance that has no known answer.
-    @Test func c4_anUnclearErrorOfASystemKeyPasses() throws {
+    /// Neither is one of whose keys some cannot be read.
+    @Test func c4_aSystemKeyThatCannotBeReadPasses() throws {
         let faulty = try Faulty()
         try faulty.faults.set("absent")
         try faulty.daemon.wait(for: .lost)
