@@ -146,31 +146,42 @@ extension TokenService {
             let before = try EpochAnchor.find(instance.id, &session)
             let known = try? files?.objects()
             let fresh = try EpochAnchor.make(epoch, instance.id, &session)
-            // Durable before the old one goes.
-            if let files, let known, let now = try? files.objects() {
-                let paths = now.subtracting(known)
-                for path in paths { try? Files.sync(path) }
-                for directory in Set(paths.map(Files.parent)) { try? Files.syncDirectory(directory) }
+            // Durable, and seen to be, before the old one goes: a token that swallows a full disk would have neither.
+            guard isStored(since: known) else {
+                try? session.destroyObject(fresh)
+                return forgo("its file is not whole: is the disk full?", isForever: false)
             }
             for old in before where old.handle != fresh { try session.destroyObject(old.handle) }
             anchorState.withLock { $0 = AnchorState(epoch: epoch) }
         } catch {
             if error.meansLost { return declareLost("the epoch cannot be stored: \(error)") }
-            let isForever = error.meansUnsupported
-            let isNews = anchorState.withLock { state in
-                defer {
-                    state.isPossible = !isForever
-                    state.retryAt = Clock.monotonic() + TokenService.anchorPause
-                }
-                return state.isPossible && state.retryAt == nil
-            }
-            guard isNews else { return }
-            let what: Logger.Message =
-                isForever
-                ? "the token takes no private data object: an older database put back will not be noticed"
-                : "the token has not taken the newest epoch: until it has, an older database put back is not noticed"
-            log.warning(what, metadata: ["error": "\(error)"])
+            forgo("\(error)", isForever: error.meansUnsupported)
         }
+    }
+
+    /// Whether exactly one object's file has come since, and is whole and durable. Where the token's files are not ours to look at, the
+    /// token's word counts.
+    private func isStored(since known: Set<String>?) -> Bool {
+        guard let files else { return true }
+        guard let known, let fresh = try? files.objects().subtracting(known), fresh.count == 1 else { return false }
+        return (try? files.secure(fresh)) ?? false
+    }
+
+    /// Goes on without the token's memory of the newest epoch, for a while or for good.
+    private func forgo(_ reason: String, isForever: Bool) {
+        let isNews = anchorState.withLock { state in
+            defer {
+                state.isPossible = !isForever
+                state.retryAt = Clock.monotonic() + TokenService.anchorPause
+            }
+            return state.isPossible && state.retryAt == nil
+        }
+        guard isNews else { return }
+        let what: Logger.Message =
+            isForever
+            ? "the token takes no private data object: an older database put back will not be noticed"
+            : "the token has not taken the newest epoch: until it has, an older database put back is not noticed"
+        log.warning(what, metadata: ["error": "\(reason)"])
     }
 
     /// How long after an attempt to have an epoch remembered that failed the next is made, in nanoseconds: the supervisor's round comes
