@@ -27,6 +27,16 @@ struct EpochAnchor {
         return found.sorted { $0.epoch > $1.epoch }
     }
 
+    /// Whether these are still what they were when they were found or made: a handle is the module's to give to another object.
+    static func hold(_ anchors: [EpochAnchor], _ instance: InstanceID, _ session: inout Session) -> Bool {
+        for anchor in anchors {
+            guard let value = try? session.bytes(.value, of: anchor.handle), epoch(in: value, instance) == anchor.epoch else {
+                return false
+            }
+        }
+        return true
+    }
+
     /// Anchors looked at: there are one or two, a crash leaves one more.
     private static let maximum = 1_000
 

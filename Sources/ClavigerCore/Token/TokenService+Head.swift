@@ -9,6 +9,8 @@ import Synchronization
 struct AnchorState {
     /// The highest epoch that an anchor on the token holds.
     var epoch: UInt64 = 0
+    /// The anchors on the token, as this binding has found or made them.
+    var anchors: [EpochAnchor] = []
     /// Whether the token takes private data objects at all.
     var isPossible = true
     /// When an attempt that failed is made again, by Clock.monotonic(); nil while none has.
@@ -45,7 +47,7 @@ extension TokenService {
         }
         doubts.withLock { $0 = nil }
         // What the token would not take before may have been of the moment.
-        anchorState.withLock { $0 = AnchorState(epoch: remembered) }
+        anchorState.withLock { $0 = AnchorState(epoch: remembered, anchors: anchors) }
         let signer = TokenHeadSigner(token: self)
         let epoch = try mapping({ (error: StoreError) in TokenFailure(error) }) { () throws(StoreError) in
             try store.begin(signing: signer, after: remembered)
@@ -143,7 +145,9 @@ extension TokenService {
     func remember(_ epoch: UInt64, _ session: inout Session) {
         guard anchorState.withLock({ $0.isDue(epoch) }) else { return }
         do throws(CryptokiError) {
-            let before = try EpochAnchor.find(instance.id, &session)
+            // Looking for them costs time with the number of objects, and this is done with every change.
+            var before = anchorState.withLock { $0.anchors }
+            if !EpochAnchor.hold(before, instance.id, &session) { before = try EpochAnchor.find(instance.id, &session) }
             let known = try? files?.objects()
             let fresh = try EpochAnchor.make(epoch, instance.id, &session)
             // Durable, and seen to be, before the old one goes: a token that swallows a full disk would have neither.
@@ -152,7 +156,7 @@ extension TokenService {
                 return forgo("its file is not whole: is the disk full?", isForever: false)
             }
             for old in before where old.handle != fresh { try session.destroyObject(old.handle) }
-            anchorState.withLock { $0 = AnchorState(epoch: epoch) }
+            anchorState.withLock { $0 = AnchorState(epoch: epoch, anchors: [EpochAnchor(handle: fresh, epoch: epoch)]) }
         } catch {
             if error.meansLost { return declareLost("the epoch cannot be stored: \(error)") }
             forgo("\(error)", isForever: error.meansUnsupported)
