@@ -34,10 +34,18 @@ extension TokenService {
         let text = dangers.map { "\($0.name): no (\($0.detail))" }.joined(separator: "; ")
         // What can be taken out by a thief can be accepted; what computes wrongly or repeats itself cannot.
         guard !configuration.quirks.isSecurityBoundary, dangers.allSatisfy(\.isAboutThieves) else {
-            throw .needsOperator("this token is dangerous and is not used: \(text); 'claviger token doctor' says more")
+            let reason = "this token is dangerous and is not used: \(text); 'claviger token doctor' says more"
+            guard dangers.allSatisfy(\.mayPass) else { throw .needsOperator(reason) }
+            // A token that goes away meanwhile gives errors too.
+            guard unproven.add(1, ordering: .relaxed).newValue >= TokenService.trialBound else { throw .lost(reason) }
+            throw .notOurs(reason)
         }
         log.warning("this token is no security boundary, as its configuration accepts", metadata: ["found": "\(text)"])
     }
+
+    /// So many attempts in a row that end in an error of the trial's count as a token that went away: a few seconds'.
+    private static let trialBound = 4
+
     private func tell(_ rows: [TrialRow], _ what: Logger.Message) {
         guard !rows.isEmpty else { return }
         let text = rows.map { "\($0.name): \($0.detail)" }.joined(separator: "; ")
