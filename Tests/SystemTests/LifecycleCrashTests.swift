@@ -137,8 +137,10 @@ private struct LifePlay {
             try again.send(frame)
             // What the killed attempt has left may still be on its way out.
             var answer = try again.next()
-            while answer.refusal == .busy {
+            while answer.refusal == .busy || answer.refusal == .versionState {
                 pause(microseconds: 10_000)
+                // Nor does the daemon remember who has looked at a version that is to be destroyed.
+                if answer.refusal == .versionState { try look(sent[id]?.place) }
                 try again.send(frame)
                 answer = try again.next()
             }
@@ -148,6 +150,14 @@ private struct LifePlay {
         finished += lives.count { $0.next == .create && $0.id != nil }
         lives.removeAll { $0.next == .create && $0.id != nil }
         while lives.count < 6 { addLife() }
+    }
+
+    /// Looks at the uses of a life's versions, of which one is to be destroyed.
+    private func look(_ place: Int?) throws {
+        guard let place, lives[place].next == .destroyVersion, let id = lives[place].id else {
+            throw HarnessError("version-state, though no version is to be destroyed")
+        }
+        _ = try daemon.client().census(of: .id(id))
     }
 
     /// Takes an answer down: the life goes on to its next step; past the last it stands at `create` with its id.

@@ -21,6 +21,8 @@ private final class ServiceTarget: LifecycleTarget {
 
     func restart(isCrash: Bool) throws { try instance.restart() }
 
+    var interruptions: Int { 0 }
+
     var sweep: (() throws -> Void)? { { [instance] in try instance.service.housekeeper.sweep() } }
 
     var now: UInt64 { instance.clock.now }
@@ -40,15 +42,20 @@ private final class ServiceTarget: LifecycleTarget {
             let changes: [Opcode] = [
                 .keyCreate, .keyUpdate, .keyDisable, .keyEnable, .keyDelete, .keyRestore, .keyPurge, .keyRotate, .versionRetire,
                 .versionDestroy, .ringCreate, .ringDelete, .keyMove, .aliasCreate, .aliasDelete, .registrationSet,
-                .registrationRelease, .policySet, .approvalRequest, .approvalApprove, .approvalCancel, .wrap, .unwrap,
+                .registrationRelease, .policySet, .approvalRequest, .approvalApprove, .approvalCancel, .wrap, .unwrap, .rewrap,
+                .keyRead, .keyCensus, .importTokenCreate, .importTokenTake,
             ]
+            let others = ["standard key", "plain import", "import", "import of a version"]
             do {
-                try run.steps(SeededRandom.isLong ? 6_000 : 800, covering: changes)
+                try run.steps(SeededRandom.isLong ? 20_000 : 1_000, covering: changes, others)
                 try run.restart(isCrash: false)
             } catch let difference as LifecycleDifference {
                 Issue.record("\(difference)")
             }
             for opcode in changes where run.done[opcode.entry.name] == nil { Issue.record("\(opcode.entry.name) was never done") }
+            for what in others + ["restart"] {
+                #expect(run.done[what] != nil, "never: \(what)")
+            }
             #expect(run.refused.count > 30, "\(run.refused)")
         }
     }

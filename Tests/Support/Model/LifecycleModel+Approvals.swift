@@ -39,9 +39,10 @@ extension LifecycleModel {
         try require(.active, .suspended, .deactivated, of: before, at: now)
         if let revision = message.revision, revision != before.revision { throw ModelRefusal(.revisionConflict) }
         let values = message.values
-        guard values.dualControlEnabled == nil, values.accessEnabled == nil, values.createRoot == nil,
-            values.metricsEnabled == nil
+        guard values.dualControlEnabled == nil, values.accessEnabled == nil, values.metricsEnabled == nil,
+            ModelAccess().patched(values) == nil
         else { throw ModelRefusal(.invalidValue) }
+        if values.rotationMonths != nil || values.rotationEnabled != nil { try before.requireRotatedByPolicy() }
         var key = before
         if let months = values.rotationMonths {
             if before.months == 0 { key.rotates = true }
@@ -58,7 +59,8 @@ extension LifecycleModel {
         if key != before { key.touch(now) }
         keys[key.id] = key
         var shown = PolicyValues()
-        (shown.rotationEnabled, shown.rotationMonths, shown.dualControl) = (key.rotates, key.months, key.dual)
+        if key.kind == .root, !key.isImported { (shown.rotationEnabled, shown.rotationMonths) = (key.rotates, key.months) }
+        shown.dualControl = key.dual
         return PolicyReply(key: key.id, revision: key.revision, values: shown)
     }
 
@@ -89,11 +91,11 @@ extension LifecycleModel {
             if let isDual = values.dualControlEnabled { next.isDual = isDual }
             if next.isDual, next.dual == nil { next.dual = .delete }
         }
-        if let createRoot = values.createRoot {
+        if let access = (next.access ?? ModelAccess()).patched(values) {
             if next.access == nil { next.isAccess = true }
-            next.access = [createRoot]
+            next.access = access
         }
-        if let isAccess = values.accessEnabled { (next.isAccess, next.access) = (isAccess, next.access ?? [true]) }
+        if let isAccess = values.accessEnabled { (next.isAccess, next.access) = (isAccess, next.access ?? ModelAccess()) }
         if let metrics = values.metricsEnabled { next.metrics = metrics }
         if next != policies {
             next.revision += 1
@@ -108,8 +110,11 @@ extension LifecycleModel {
         var shown = PolicyValues()
         (shown.rotationEnabled, shown.rotationMonths) = (policies.rotates, policies.months ?? 0)
         (shown.dualControlEnabled, shown.dualControl) = (policies.isDual, policies.dual ?? [])
-        (shown.accessEnabled, shown.createRoot) = (policies.isAccess, policies.access?[0] ?? true)
-        (shown.createStandard, shown.importRoot, shown.importStandard, shown.enforceToken) = (true, true, true, false)
+        let access = policies.access ?? ModelAccess()
+        shown.accessEnabled = policies.isAccess
+        (shown.createRoot, shown.createStandard) = (access.createRoot, access.createStandard)
+        (shown.importRoot, shown.importStandard) = (access.importRoot, access.importStandard)
+        shown.enforceToken = access.enforceToken
         shown.metricsEnabled = policies.metrics
         return PolicyReply(
             revision: policies.revision, values: shown, updated: policies.updated, updatedBy: policies.updatedBy)

@@ -2,25 +2,37 @@ import ClavigerWire
 
 // Keys from creation to purge, and their versions.
 extension LifecycleModel {
-    /// - Parameter id: what the daemon has called it; the only thing that the model cannot know.
+    /// - Parameters:
+    ///   - material: where it comes from.
+    ///   - id: what the daemon has called it; the only thing that the model cannot know.
     public mutating func create(
-        _ message: KeyCreateRequest, id: KeyID, by person: ModelPerson, at now: UInt64
+        _ message: KeyCreateRequest, _ material: ModelMaterial = .generated, id: KeyID, by person: ModelPerson, at now: UInt64
     ) throws(ModelRefusal) -> KeyRecord {
-        if policies.isAccess, let access = policies.access, !access[0] { throw ModelRefusal(.policyVeto) }
+        let kind = message.kind ?? .root
+        try material.requireUsable(for: kind)
+        try requireAllowed(kind, material, isNew: true)
         let ring = message.ring ?? "default"
         var key = ModelKey(id: id, name: message.name, createdBy: person.label, created: now, updated: now)
+        key.kind = kind
+        key.isImported = kind == .root && !material.isGenerated
         key.description = message.description ?? ""
         key.ring = ring
         key.tags = message.tags
         key.aliases = message.aliases.sorted()
         key.expires = message.expires
-        key.versions = [ModelKey.Version(created: now)]
+        key.versions = [material.version(of: kind, at: now)]
         if !message.withoutPolicies {
             key.dual = policies.secondPerson
-            if policies.rotates, let months = policies.months { (key.months, key.rotates) = (months, true) }
+            if kind == .root, !key.isImported, policies.rotates, let months = policies.months {
+                (key.months, key.rotates) = (months, true)
+            }
         }
-        if let months = message.rotationMonths { (key.months, key.rotates) = (months, months > 0) }
+        if let months = message.rotationMonths {
+            try key.requireRotatedByPolicy()
+            (key.months, key.rotates) = (months, months > 0)
+        }
         if let dual = message.dualControl { key.dual = dual }
+        try requireNonce(material, at: now)
         guard UInt64(key.tags.count) <= setting("maximum-tags"), UInt64(key.aliases.count) <= setting("maximum-aliases") else {
             throw ModelRefusal(.limitReached)
         }
@@ -29,6 +41,7 @@ extension LifecycleModel {
         }
         if let expires = key.expires, expires <= now { throw ModelRefusal(.invalidValue) }
         guard ring == "default" || rings.contains(ring) else { throw ModelRefusal(.notFound) }
+        try useUp(material)
         return store(key, now)
     }
 
@@ -159,13 +172,26 @@ extension LifecycleModel {
         guard now >= key.purgeableFrom else { throw ModelRefusal(.tooEarly) }
     }
 
-    public mutating func rotate(_ message: KeyRotateRequest, at now: UInt64) throws(ModelRefusal) -> KeyRecord {
+    public mutating func rotate(
+        _ message: KeyRotateRequest, _ material: ModelMaterial = .generated, at now: UInt64
+    ) throws(ModelRefusal) -> KeyRecord {
         var key = try resolve(message.key)
         try require(.active, .deactivated, of: key, at: now)
         if message.reason == nil, let rotated = key.rotated, now < rotated + milliseconds("rotation-interval-minimum") {
             throw ModelRefusal(.rotationTooSoon)
         }
-        key.versions.append(ModelKey.Version(created: now, reason: message.reason ?? ""))
+        if key.kind == .root, material.isGenerated {
+            guard !key.isImported else { throw ModelRefusal(.payloadRequired) }
+        } else {
+            try material.requireUsable(for: key.kind)
+            try requireAllowed(key.kind, material, isNew: false)
+            guard key.kind == .standard || key.isImported else { throw ModelRefusal(.invalidValue) }
+        }
+        try requireNonce(material, at: now)
+        try useUp(material)
+        var version = material.version(of: key.kind, at: now)
+        version.reason = message.reason ?? ""
+        key.versions.append(version)
         key.rotated = now
         key.touch(now)
         return store(key, now)
@@ -182,7 +208,7 @@ extension LifecycleModel {
                 (version.state, version.retired) = (.inUse, nil)
             } else {
                 guard version.state == .inUse, !isNewest else { throw ModelRefusal(.versionState) }
-                (version.state, version.retired) = (.retired, now)
+                (version.state, version.retired, version.isShown) = (.retired, now, false)
             }
         }
     }
@@ -197,6 +223,7 @@ extension LifecycleModel {
             guard now >= (version.retired ?? 0) + delay else { throw ModelRefusal(.tooEarly) }
             if pinned.contains(where: { $0.record.retention }) { throw ModelRefusal(.retention) }
             guard pinned.isEmpty else { throw ModelRefusal(.resourcesProtected) }
+            guard version.isShown else { throw ModelRefusal(.versionState) }
             version.state = .destroyed
         }
     }
@@ -222,7 +249,8 @@ extension LifecycleModel {
             version: number, created: version.created, suite: .aesGCM, isCurrent: Int(number) == key.versions.count, wraps: 0,
             isUsable: true)
         record.state = version.state
-        record.bits = 256
+        record.bits = version.bits
+        record.isImported = version.isImported
         record.reason = version.reason.isEmpty ? nil : version.reason
         record.retired = version.retired
         return record
@@ -233,6 +261,7 @@ extension LifecycleModel {
     /// Whether a key may wrap; its newest version.
     public func wrap(_ reference: KeyReference, at now: UInt64) throws(ModelRefusal) -> UInt32 {
         let key = try resolve(reference)
+        guard key.kind == .root else { throw ModelRefusal(.rootKeyRequired) }
         try require(.active, of: key, at: now)
         return UInt32(key.versions.count)
     }

@@ -61,6 +61,7 @@ extension LifecycleModel {
         _ message: RegistrationSetRequest, by person: ModelPerson, at now: UInt64
     ) throws(ModelRefusal) -> RegistrationRecord {
         var key = try resolve(message.key)
+        guard key.kind == .root else { throw ModelRefusal(.rootKeyRequired) }
         let before = key.holding(at: now).first { $0.resource == message.resource }
         if before == nil {
             try require(.active, of: key, at: now)

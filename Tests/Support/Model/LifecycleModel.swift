@@ -3,7 +3,7 @@ import ClavigerWire
 /// The key lifecycle in plain memory: what the daemon must answer, written down a second time from what is documented, without its
 /// tables, database and token. Each request has a function that returns the reply or throws the refusal, and changes nothing then.
 ///
-/// The model is told the time. It knows root keys that the token makes.
+/// The model is told the time. It knows root keys that the token makes or that come in, and standard keys.
 public struct LifecycleModel: Sendable {
     /// The keys that are not purged.
     public internal(set) var keys: [KeyID: ModelKey] = [:]
@@ -14,6 +14,7 @@ public struct LifecycleModel: Sendable {
     public internal(set) var policies = ModelPolicies()
     /// Requests for a second person, in the order in which they were made.
     public internal(set) var approvals: [ApprovalRecord] = []
+    public internal(set) var importTokens: [ImportTokenID: ModelImportToken] = [:]
 
     /// An instance without keys.
     public init() {
@@ -55,8 +56,9 @@ public struct LifecycleModel: Sendable {
         var record = KeyRecord(
             id: key.id, name: key.name, state: key.state(at: now), created: key.created, version: UInt32(key.versions.count),
             versionCreated: current.created, suite: .aesGCM)
-        record.kind = .root
-        record.bits = 256
+        record.kind = key.kind
+        record.isImported = key.isImported
+        record.bits = current.bits
         record.description = key.description.isEmpty ? nil : key.description
         record.ring = key.ring
         record.tags = key.tags
@@ -66,8 +68,10 @@ public struct LifecycleModel: Sendable {
         record.revision = key.revision
         record.rotated = key.rotated
         record.expires = key.expires
-        record.rotationMonths = key.months
-        record.isRotationEnabled = key.rotates
+        if key.kind == .root {
+            record.rotationMonths = key.months
+            record.isRotationEnabled = key.rotates
+        }
         record.dualControl = key.dual
         record.registrations = UInt32(key.registrations.count)
         record.isWiped = key.isWiped
@@ -117,6 +121,7 @@ public struct LifecycleModel: Sendable {
         for index in approvals.indices where approvals[index].state == .open && approvals[index].expires <= now {
             approvals[index].state = .expired
         }
+        for (id, token) in importTokens where token.expires <= now { importTokens[id]?.end() }
     }
 
     /// Forgets a key; nobody can approve any more what was asked about it.
@@ -135,7 +140,7 @@ public struct ModelPolicies: Equatable, Sendable {
     var rotates = false
     var dual: DualControl?
     var isDual = false
-    var access: [Bool]?
+    var access: ModelAccess?
     var isAccess = false
     var metrics = false
     var revision: UInt64 = 0

@@ -3,7 +3,7 @@ import ClavigerWire
 // Use of keys, and what is shown and listed.
 extension LifecycleRun {
     func wrap() throws {
-        let reference = reference()
+        let reference = reference { $0.kind == .root }
         let plaintext = (0..<number(1...40)).map { _ in UInt8.random(in: .min ... .max, using: &random) }
         let item = WrapItem(input: .given(ByteRange(offset: 0, count: plaintext.count)))
         let answer = try target.ask(
@@ -36,6 +36,28 @@ extension LifecycleRun {
             else { throw difference(.unwrap, "\(answer)", "the plaintext") }
             count("unwrap", nil)
         case .failure(let refusal): try expect(refusal.code, .unwrap, answer)
+        }
+    }
+
+    /// Has an envelope made anew under its key's newest version, and keeps the new one beside it.
+    func rewrap() throws {
+        guard let envelope = pick(envelopes) else { return }
+        let item = OpenItem(envelope: ByteRange(offset: 0, count: envelope.bytes.count))
+        let answer = try target.ask(
+            .rewrap, RewrapRequest(key: nil, items: [item]), source: envelope.bytes, as: persons[0])
+        note("rewrap version \(envelope.version) of \(envelope.key)")
+        let foreseen = foresee { () throws(ModelRefusal) in
+            try model.unwrap(envelope.key, envelope.version, at: now)
+            return UInt32(try model.resolve(.id(envelope.key)).versions.count)
+        }
+        switch foreseen {
+        case .success(let newest):
+            guard let (item, body) = try cipherItem(answer), item.code == 0, let range = item.envelope,
+                item.version == envelope.version, item.envelopeVersion == newest
+            else { throw difference(.rewrap, "\(answer)", "an envelope of version \(newest)") }
+            envelopes.append((Array(body[range.offset..<range.offset + range.count]), envelope.key, newest, envelope.plaintext))
+            count("rewrap", nil)
+        case .failure(let refusal): try expect(refusal.code, .rewrap, answer)
         }
     }
 
@@ -143,6 +165,7 @@ extension LifecycleRun {
         ) { (_: RegistrationListReply?) throws(ModelRefusal) in
             RegistrationListReply(registrations: Array(model.registrations(at: now).prefix(500)), next: nil)
         }
+        try compareImportTokens()
         try look(.policyShow, PolicyShowRequest(), by: person, mask) { (_: PolicyReply?) throws(ModelRefusal) in
             model.instancePolicies
         }
@@ -160,8 +183,8 @@ extension LifecycleRun {
     // MARK: masks: what no model can know
 
     /// A moment, where the clock is not the test's: whether it is there.
-    private func mask(_ moment: UInt64?) -> UInt64? { isExact ? moment : moment.map { _ in 0 } }
-    private func mask(_ moment: UInt64) -> UInt64 { isExact ? moment : 0 }
+    func mask(_ moment: UInt64?) -> UInt64? { isExact ? moment : moment.map { _ in 0 } }
+    func mask(_ moment: UInt64) -> UInt64 { isExact ? moment : 0 }
 
     func mask(_ record: KeyRecord) -> KeyRecord {
         var masked = record

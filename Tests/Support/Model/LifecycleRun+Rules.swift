@@ -12,6 +12,10 @@ extension LifecycleRun {
         if message.key == nil || chance(3) {
             if chance(15) { message.values.dualControlEnabled = chance(40) }
             if chance(10) { message.values.createRoot = chance(40) }
+            if chance(10) { message.values.createStandard = chance(50) }
+            if chance(10) { message.values.importRoot = chance(50) }
+            if chance(10) { message.values.importStandard = chance(50) }
+            if chance(10) { message.values.enforceToken = chance(30) }
             if chance(40) { message.values.accessEnabled = chance(20) }
             if chance(10) { message.values.metricsEnabled = chance(50) }
         }
@@ -74,6 +78,8 @@ extension LifecycleRun {
                 policies.values.dualControlEnabled = nil
                 policies.values.accessEnabled = nil
                 policies.values.createRoot = nil
+                (policies.values.createStandard, policies.values.importRoot) = (nil, nil)
+                (policies.values.importStandard, policies.values.enforceToken) = (nil, nil)
                 policies.values.metricsEnabled = nil
             }
             message.body = encoded(policies)

@@ -1,11 +1,12 @@
 import ClavigerWire
 
 extension LifecycleRun {
-    /// Does so many random steps, and more until each of these requests has been done at least once: a run in which something was only
-    /// ever refused shows little. What chance does not bring about in ten times as many is left to the caller to find missing.
-    public func steps(_ count: Int, covering opcodes: [Opcode]) throws {
+    /// Does so many random steps, and more until each of these requests has been done at least once, and what else is named as `done`
+    /// names it: a run in which something was only ever refused shows little. What chance does not bring about in ten times as many is left to the caller to find missing.
+    public func steps(_ count: Int, covering opcodes: [Opcode], _ others: [String] = []) throws {
+        let wanted = opcodes.map(\.entry.name) + others
         var steps = 0
-        while steps < count || (steps < 10 * count && opcodes.contains { done[$0.entry.name] == nil }) {
+        while steps < count || (steps < 10 * count && wanted.contains { done[$0] == nil }) {
             steps += 1
             // No two changes at one moment, so that what comes by creation time has one order.
             target.advance?(1)
@@ -14,7 +15,7 @@ extension LifecycleRun {
     }
 
     private func step() throws {
-        switch number(0...199) {
+        switch number(0...239) {
         case 0...19: try create()
         case 20...29: try update()
         case 30...37: try disable()
@@ -42,6 +43,10 @@ extension LifecycleRun {
         case 188...190: try repeatLast()
         case 191: try compareEverything()
         case 192: try restart(isCrash: chance(50))
+        case 193...206: try createOfMaterial()
+        case 207...214: try read()
+        case 215...222: try rewrap()
+        case 223...229: try importByToken()
         case _: try wait()
         }
     }
@@ -75,6 +80,7 @@ extension LifecycleRun {
             ]
         }
         moments += key.versions.compactMap { $0.retired.map { $0 + model.milliseconds("purge-delay") } }
+        moments += model.importTokens.values.map(\.expires).sorted()
         moments += key.registrations.values.compactMap { $0.record.leaseEnds }
         return moments
     }
@@ -83,6 +89,7 @@ extension LifecycleRun {
     public func restart(isCrash: Bool) throws {
         note(isCrash ? "crash" : "restart")
         try target.restart(isCrash: isCrash)
+        model.forgetWhatWasShown()
         count(isCrash ? "crash" : "restart", nil)
         try compareEverything()
     }
@@ -169,8 +176,12 @@ extension LifecycleRun {
     private func rotate() throws {
         var message = KeyRotateRequest(key: reference(), operation: operation)
         if chance(30) { message.reason = "leaked \(number(0...9))" }
-        try change(.keyRotate, message, by: person, mask) { (_: KeyRecord?) throws(ModelRefusal) in
-            try model.rotate(message, at: now)
+        let key = try? model.resolve(message.key)
+        let wantsMaterial = key.map { $0.kind == .standard || $0.isImported } ?? false
+        let payload = chance(wantsMaterial ? 75 : 10) ? payload(of: key?.kind ?? .root) : nil
+        message.payload = payload.map { ByteRange(offset: 0, count: $0.count) }
+        try change(.keyRotate, message, source: payload ?? [], by: person, mask) { (_: KeyRecord?) throws(ModelRefusal) in
+            try model.rotate(message, payload.map { .given($0) } ?? .generated, at: now)
         }
     }
 
@@ -194,7 +205,7 @@ extension LifecycleRun {
                 key: found.map { .id($0.id) } ?? reference { $0.versions.count > 1 && $0.state != .destroyed },
                 operation: operation, version: found.flatMap(ended).map { UInt32($0 + 1) } ?? version)
             // Nobody destroys what nobody has looked at.
-            _ = try target.ask(.keyCensus, KeyVersionsRequest(key: message.key), source: [], as: person)
+            if chance(85) { try takeCensus(message.key) }
             try change(.versionDestroy, message, by: person, mask) { (_: VersionRecord?) throws(ModelRefusal) in
                 try model.destroy(message, at: now)
             }

@@ -10,6 +10,8 @@ public protocol LifecycleTarget: AnyObject {
     var sweep: (() throws -> Void)? { get }
     /// Its clock.
     var now: UInt64 { get }
+    /// How often it was restarted in the midst of a request; what lives in its memory only is gone then.
+    var interruptions: Int { get }
     /// Moves its clock; nil where it cannot be moved.
     var advance: ((UInt64) -> Void)? { get }
 }
@@ -35,6 +37,11 @@ public final class LifecycleRun<Target: LifecycleTarget, Random: RandomNumberGen
     var envelopes: [(bytes: [UInt8], key: KeyID, version: UInt32, plaintext: [UInt8])] = []
     /// What changes of policies the requests for a second person carry.
     var policyChanges: [ApprovalID: PolicySetRequest] = [:]
+    /// What import tokens have given, with the nonces.
+    var taken: [ImportTokenTakeReply] = []
+    /// Import tokens made so far: their keys take long to make.
+    var importTokensMade = 0
+    private var interruptions = 0
     /// How to send the last change again, and its first answer.
     private var last: (send: () throws -> LifecycleAnswer, answer: LifecycleAnswer, at: UInt64)?
     /// How often each thing was done and refused, for the test to see that a run was worth something.
@@ -62,10 +69,10 @@ public final class LifecycleRun<Target: LifecycleTarget, Random: RandomNumberGen
     /// - Parameter expected: the model's answer, given what the daemon has answered, of which only ids may be taken.
     @discardableResult
     func change<Message: WireMessage, Reply: WireMessage>(
-        _ opcode: Opcode, _ message: Message, by person: ModelPerson, _ mask: (Reply) -> Reply,
+        _ opcode: Opcode, _ message: Message, source: [UInt8] = [], by person: ModelPerson, _ mask: (Reply) -> Reply,
         _ expected: (Reply?) throws(ModelRefusal) -> Reply
     ) throws -> Reply? {
-        let send = { [target] in try target.ask(opcode, message, source: [], as: person) }
+        let send = { [target] in try target.ask(opcode, message, source: source, as: person) }
         let answer = try send()
         let reply = try compare(opcode, "\(message) by uid \(person.uid)", answer, mask, expected)
         if reply != nil { last = (send, answer, now) }
@@ -86,6 +93,10 @@ public final class LifecycleRun<Target: LifecycleTarget, Random: RandomNumberGen
         _ opcode: Opcode, _ what: String, _ answer: LifecycleAnswer, _ mask: (Reply) -> Reply,
         _ expected: (Reply?) throws(ModelRefusal) -> Reply
     ) throws -> Reply? {
+        if target.interruptions != interruptions {
+            interruptions = target.interruptions
+            model.forgetWhatWasShown()
+        }
         var reply: Reply?
         if case .reply(let body) = answer { reply = try Reply.decode(body.span.bytes) }
         note("\(opcode) \(what)")

@@ -8,6 +8,13 @@ public struct ModelKey: Equatable, Sendable {
         public var state = VersionState.inUse
         public var retired: UInt64?
         public var reason = ""
+        /// The material's size; nil for a secret.
+        public var bits: UInt32?
+        public var isImported = false
+        /// What a standard key keeps; nil until it has been read where the daemon has made it.
+        public var secret: [UInt8]?
+        /// Whether somebody has looked at its uses since it was retired.
+        public var isShown = false
     }
 
     /// One resource registered with it.
@@ -17,6 +24,8 @@ public struct ModelKey: Equatable, Sendable {
 
     public var id: KeyID
     public var name: String
+    public var kind = KeyKind.root
+    public var isImported = false
     public var description = ""
     public var ring = "default"
     public var tags: [String] = []
