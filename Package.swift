@@ -84,7 +84,8 @@ let package = Package(
 
         // Tests mirror Sources.
         .target(
-            name: "Support", dependencies: ["Cryptoki", "ClavigerImport", "ClavigerWire", "SecureMemory", "CLinux"], path: "Tests/Support",
+            name: "Support", dependencies: ["Cryptoki", "ClavigerImport", "ClavigerWire", "SecureMemory", "CLinux"],
+            path: "Tests/Support",
             exclude: ["boot-systemd", "TSanMutex.c", "CrashPoints.c"], swiftSettings: strict),
         .testTarget(name: "CryptokiTests", dependencies: ["Cryptoki", "Support", "COpenSSL"], swiftSettings: strict),
         .testTarget(name: "FaultTests", dependencies: ["Cryptoki", "Support"], swiftSettings: strict),

@@ -205,6 +205,27 @@ private struct Workbench: ~Copyable {
         #expect(left == 0)
     }
 
+    /// Only what was not there before is new, and only object files are.
+    @Test func whatIsNewIsTold() throws {
+        let directory = try TemporaryDirectory()
+        let storage = directory.file("storage")
+        let files = TokenFiles(storage: storage, stateDirectory: directory.path)
+        func put(_ names: String...) throws { for name in names { try overwrite(storage + "/" + name, []) } }
+        for path in [storage, storage + "/a", storage + "/b"] { try Files.makeDirectory(path) }
+        try put("a/token.object", "a/1.object", "a/1.lock", "b/token.object")
+        let before = try files.moment()
+        #expect(try files.objects(since: before).isEmpty)
+        // The same name in another token's directory is another file; one written anew is not new.
+        try put("a/1.object", "a/2.object", "a/2.lock", "b/1.object", "b/generation")
+        #expect(try files.objects(since: before) == [storage + "/a/2.object", storage + "/b/1.object"])
+        #expect(try files.objects(since: files.moment()).isEmpty)
+        // A token that came since is new with all it has.
+        try Files.makeDirectory(storage + "/c")
+        try put("c/token.object", "c/1.object")
+        #expect(try files.objects(since: before).contains(storage + "/c/1.object"))
+        #expect(try Files.list(storage + "/a") == ["1.lock", "1.object", "2.lock", "2.object", "token.object"])
+    }
+
     @Test func twoObjectsOfOneNameAreNobodysChoice() throws {
         let found = try SoftToken.shared().withObjects {
             var bench = try Workbench.make(nil)

@@ -108,16 +108,42 @@ package enum Files {
     }
 
     /// The names in a directory, without `.` and `..`, ascending.
-    package static func list(_ path: String) throws(FileError) -> [String] {
-        guard let directory = opendir(path) else { throw FileError("list", path, errno) }
-        defer { closedir(directory) }
+    package static func list(_ path: String) throws(FileError) -> [String] { try list(path, except: []) }
+
+    /// The names in a directory that are not in `known`, as `digests` has them; ascending, without `.` and `..`.
+    package static func list(_ path: String, except known: Set<Int>) throws(FileError) -> [String] {
         var names: [String] = []
-        while let entry = readdir(directory) {
-            // In place: the record ends with its name, and a copy of the whole field would read beyond it.
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        try forEachName(path) { bytes in
+            guard known.isEmpty || !known.contains(digest(bytes)) else { return }
+            let name = String(decoding: bytes, as: UTF8.self)
             if name != "." && name != ".." { names.append(name) }
         }
         return names.sorted()
+    }
+
+    /// The names in a directory as numbers, good within this process: so thousands are compared without a string each.
+    package static func digests(_ path: String) throws(FileError) -> Set<Int> {
+        var digests: Set<Int> = []
+        try forEachName(path) { digests.insert(digest($0)) }
+        return digests
+    }
+
+    private static func digest(_ name: UnsafeRawBufferPointer) -> Int {
+        var hasher = Hasher()
+        hasher.combine(bytes: name)
+        return hasher.finalize()
+    }
+
+    private static func forEachName(_ path: String, _ body: (UnsafeRawBufferPointer) -> Void) throws(FileError) {
+        guard let directory = opendir(path) else { throw FileError("list", path, errno) }
+        defer { closedir(directory) }
+        while let entry = readdir(directory) {
+            // In place: the record ends with its name, and a copy of the whole field would read beyond it.
+            withUnsafeMutablePointer(to: &entry.pointee.d_name) { name in
+                let start = UnsafeRawPointer(name)
+                body(UnsafeRawBufferPointer(start: start, count: strlen(start.assumingMemoryBound(to: CChar.self))))
+            }
+        }
     }
 
     /// Makes a directory, and says nothing when it is there already.

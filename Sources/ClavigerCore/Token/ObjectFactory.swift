@@ -67,7 +67,7 @@ package struct ObjectFactory: Sendable {
     ///   - before: the token's object files before it was made.
     ///   - newFiles: how many it has added.
     func keep(
-        _ handle: ObjectHandle, as template: ObjectTemplate, before: Set<String>, newFiles: Int, session: inout Session
+        _ handle: ObjectHandle, as template: ObjectTemplate, before: TokenFiles.Moment?, newFiles: Int, session: inout Session
     ) throws(ObjectFailure) -> ObjectHandle {
         do throws(ObjectFailure) {
             try verify(template, handle, session: &session)
@@ -221,16 +221,16 @@ package struct ObjectFactory: Sendable {
         if let difference { throw .attributes(difference) }
     }
 
-    func objectFiles() throws(ObjectFailure) -> Set<String> {
-        guard let files else { return [] }
-        do throws(FileError) { return try files.objects() } catch { throw .storage(error.description) }
+    func objectFiles() throws(ObjectFailure) -> TokenFiles.Moment? {
+        guard let files else { return nil }
+        do throws(FileError) { return try files.moment() } catch { throw .storage(error.description) }
     }
 
-    private func secure(before: Set<String>, expected: Int) throws(ObjectFailure) {
-        guard let files else { return }
+    private func secure(before: TokenFiles.Moment?, expected: Int) throws(ObjectFailure) {
+        guard let files, let before else { return }
         let problem: String?
         do throws(FileError) {
-            let fresh = try files.objects().subtracting(before)
+            let fresh = try files.objects(since: before)
             if fresh.count != expected {
                 problem = "\(fresh.count) new files instead of \(expected)"
             } else {

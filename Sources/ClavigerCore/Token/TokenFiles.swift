@@ -137,6 +137,31 @@ package struct TokenFiles: Sendable {
         return paths
     }
 
+    /// What is in the tokens' directories at a moment.
+    package struct Moment: Sendable {
+        fileprivate var names: [String: Set<Int>] = [:]
+    }
+
+    /// What is there now, to be compared with what is there later. With every change, so it must not take long with many objects.
+    package func moment() throws(FileError) -> Moment {
+        var moment = Moment()
+        for token in try tokenDirectories() { moment.names[token] = try Files.digests(storage + "/" + token) }
+        return moment
+    }
+
+    /// The object files that were not there at a moment. Two names that are one number would leave a new file out, which its maker takes
+    /// for a write that failed.
+    package func objects(since before: Moment) throws(FileError) -> Set<String> {
+        var paths: Set<String> = []
+        for token in try tokenDirectories() {
+            for name in try Files.list(storage + "/" + token, except: before.names[token] ?? [])
+            where name.hasSuffix(".object") && name != TokenFiles.tokenFile {
+                paths.insert(storage + "/" + token + "/" + name)
+            }
+        }
+        return paths
+    }
+
     /// The object files that are not whole, ascending.
     package func damaged() throws(FileError) -> [String] {
         var damaged: [String] = []

@@ -148,7 +148,7 @@ extension TokenService {
             // Looking for them costs time with the number of objects, and this is done with every change.
             var before = anchorState.withLock { $0.anchors }
             if !EpochAnchor.hold(before, instance.id, &session) { before = try EpochAnchor.find(instance.id, &session) }
-            let known = try? files?.objects()
+            let known = try? files?.moment()
             let fresh = try EpochAnchor.make(epoch, instance.id, &session)
             // Durable, and seen to be, before the old one goes: a token that swallows a full disk would have neither.
             guard isStored(since: known) else {
@@ -165,9 +165,9 @@ extension TokenService {
 
     /// Whether exactly one object's file has come since, and is whole and durable. Where the token's files are not ours to look at, the
     /// token's word counts.
-    private func isStored(since known: Set<String>?) -> Bool {
+    private func isStored(since known: TokenFiles.Moment?) -> Bool {
         guard let files else { return true }
-        guard let known, let fresh = try? files.objects().subtracting(known), fresh.count == 1 else { return false }
+        guard let known, let fresh = try? files.objects(since: known), fresh.count == 1 else { return false }
         return (try? files.secure(fresh)) ?? false
     }
 
