@@ -40,7 +40,7 @@ import Testing
             let rotated = try instance.create { $0.rotationMonths = 1 }.id
             instance.clock.advance(30 * day)
             // Not in the database alone: what is wrapped between its commit and its publication is the old version's.
-            try waitFor("rotation") { service.snapshots.current.keys[rotated]?.version == 2 }
+            try waitFor("rotation") { service.snapshots.current.keys[rotated]?.current.number == 2 }
             // Uses are written within a minute, and what is counted last when it stops.
             _ = try instance.wrap([1], rotated)
             instance.clock.advance(60_000)
