@@ -20,7 +20,8 @@ import Testing
         let first = Worker { _ = try? audit.append(body, flushed: true) }
         while !gate.isHeld { usleep(1_000) }
         let others = (0..<20).map { _ in Worker { _ = try? audit.append(body, flushed: true) } }
-        while audit.condition.records < 21 { usleep(1_000) }
+        // All in the file: one that is still on its way there would begin a flush for less than all.
+        while audit.condition.position.sequence < 21 { usleep(1_000) }
         #expect(audit.position.sequence == 0)
         gate.open()
         for worker in [first] + others { worker.join() }
