@@ -2,7 +2,7 @@ import ClavigerCore
 import ClavigerWire
 import Synchronization
 
-/// An answer that must not leave before its record is on the disk, its frame in chunks of the pool.
+/// An answer that must not leave before its record is where it has to be, its frame in chunks of the pool.
 final class HeldAnswer: Sendable {
     let entry: InFlight
     let ticket: RecordTicket
@@ -29,17 +29,24 @@ final class HeldAnswer: Sendable {
     }
 }
 
-/// The answers whose records are not on the disk yet, and the thread that sends them.
+/// The answers whose records are not where they have to be yet, and who sends them: a thread of its own or, where no disk is waited for,
+/// the worker that found nobody at it.
 ///
 /// The workers go on meanwhile: one flush of the disk serves all answers that came while the one before it went on, however few workers
-/// there are.
+/// there are, and one write to the log's file all that came during the write before it.
 final class HeldAnswers: Sendable {
     private struct State {
         var waiting: [HeldAnswer] = []
-        /// What the flush that goes on is for.
+        /// What is being sent.
         var inHand: [HeldAnswer] = []
+        /// Whether somebody sends, who looks for more before ending.
+        var isSending = false
         var isEnding = false
     }
+
+    /// How many times in a row a worker sends what others left, before it leaves that to the thread: a client waits for its next
+    /// request.
+    private static let mostBatches = 4
 
     private let handler: any RequestHandler
     private let state = Mutex(State())
@@ -49,13 +56,32 @@ final class HeldAnswers: Sendable {
 
     /// Takes an answer; it leaves after those before it.
     func push(_ answer: HeldAnswer) {
-        let isFirst = state.withLock { state in
+        let isIdle = state.withLock { state in
             handler.heldAnswers.begin()
             state.waiting.append(answer)
-            return state.waiting.count == 1
+            return !state.isSending
         }
-        // With others before it the thread comes by anyway.
-        if isFirst { bell.ring() }
+        if isIdle { bell.ring() }
+    }
+
+    /// Lets the calling worker send, with `body`, its answer and then those that came meanwhile.
+    ///
+    /// - Returns: false when another sends; nothing was done then.
+    func send(_ body: () -> Void) -> Bool {
+        let isFree = state.withLock { state in
+            guard !state.isSending else { return false }
+            state.isSending = true
+            return true
+        }
+        guard isFree else { return false }
+        body()
+        for _ in 0..<HeldAnswers.mostBatches {
+            guard let batch = next() else { return true }
+            send(batch)
+        }
+        state.withLock { $0.isSending = false }
+        bell.ring()
+        return true
     }
 
     /// What waits.
@@ -64,22 +90,35 @@ final class HeldAnswers: Sendable {
     /// Works until `end`, and until nothing waits.
     func run() {
         while true {
-            let (batch, isEnding) = state.withLock { state in
-                swap(&state.inHand, &state.waiting)
-                return (state.inHand, state.isEnding)
+            let (isMine, isEnding) = state.withLock { state in
+                defer { state.isSending = true }
+                return (!state.isSending, state.isEnding)
             }
-            guard let last = batch.last else {
-                if isEnding { return }
-                bell.wait()
-                continue
+            if isMine { while let batch = next() { send(batch) } }
+            if isEnding { return }
+            bell.wait()
+        }
+    }
+
+    // What waits, for who sends; nil when there is nothing, and whoever comes next has to see to it.
+    private func next() -> [HeldAnswer]? {
+        state.withLock { state in
+            state.inHand.removeAll(keepingCapacity: true)
+            guard !state.waiting.isEmpty else {
+                state.isSending = false
+                return nil
             }
-            // Once for all of them; what came of each is asked below.
-            _ = handler.secure(last.ticket)
-            for answer in batch {
-                answer.finish(handler.secure(answer.ticket, of: answer.entry.opcode))
-                handler.heldAnswers.end()
-            }
-            state.withLock { $0.inHand.removeAll(keepingCapacity: true) }
+            swap(&state.inHand, &state.waiting)
+            return state.inHand
+        }
+    }
+
+    private func send(_ batch: [HeldAnswer]) {
+        // Once for all of them; what came of each is asked below.
+        if let last = batch.last { _ = handler.secure(last.ticket) }
+        for answer in batch {
+            answer.finish(handler.secure(answer.ticket, of: answer.entry.opcode))
+            handler.heldAnswers.end()
         }
     }
 

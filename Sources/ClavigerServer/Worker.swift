@@ -151,16 +151,20 @@ final class Worker {
 
     /// Sends a whole answer, or has it wait for its record.
     private func answer(_ entry: InFlight, _ frame: UnsafeRawBufferPointer, isReply: Bool) {
-        var refusal: Refusal?
-        if let ticket {
+        guard let ticket else { return send(entry, frame, isReply: isReply, nil) }
+        let sendNow = { self.send(entry, frame, isReply: isReply, self.handler.secure(ticket, of: entry.opcode)) }
+        if ticket.isFlushed || !core.held.send(sendNow) {
             var chain = ChunkChain(core.pool)
             // Not from what is kept for replies: an answer that may leave must not lack the room.
             if chain.reserve(frame.count, for: .input) {
                 chain.append(frame)
                 return core.held.push(HeldAnswer(entry: entry, ticket: ticket, isReply: isReply, frame: chain))
             }
-            refusal = handler.secure(ticket, of: entry.opcode)
+            sendNow()
         }
+    }
+
+    private func send(_ entry: InFlight, _ frame: UnsafeRawBufferPointer, isReply: Bool, _ refusal: Refusal?) {
         guard entry.claim() else { return }
         if let refusal, isReply {
             entry.connection.finish(entry, refusal)

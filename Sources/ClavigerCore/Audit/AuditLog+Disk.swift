@@ -30,15 +30,17 @@ extension AuditLog {
     /// Flushes for those who wait for tickets, until `stopTending`. Run it on a thread of its own: then a disk that does not answer keeps
     /// nobody who sends answers.
     package func serveFlushes() {
-        monitor.locked {
-            state.hasFlusher = true
-            while !isStopping.load(ordering: .acquiring) {
-                if state.failure == nil, state.wanted > state.synced.sequence {
-                    try? flush(state.wanted)
-                } else {
-                    _ = monitor.wait(until: Clock.monotonic() + AuditLog.lookInterval)
-                }
+        monitor.locked { state.hasFlusher = true }
+        while !isStopping.load(ordering: .acquiring) {
+            let isIdle = monitor.locked {
+                guard state.failure == nil, state.wanted > state.synced.sequence else { return true }
+                try? flush(state.wanted)
+                return false
             }
+            // Not by the monitor's condition, which every record that is written would wake it by.
+            if isIdle { flushBell.wait(until: Clock.monotonic() + AuditLog.lookInterval) }
+        }
+        monitor.locked {
             state.hasFlusher = false
             monitor.changed()
         }
@@ -49,7 +51,7 @@ extension AuditLog {
         let epoch = state.epoch
         if sequence > state.wanted {
             state.wanted = sequence
-            monitor.changed()
+            flushBell.ring()
         }
         while state.synced.sequence < sequence {
             guard state.hasFlusher else { return try flush(sequence) }

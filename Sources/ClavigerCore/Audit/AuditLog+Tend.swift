@@ -26,6 +26,7 @@ extension AuditLog {
     package func stopTending() {
         isStopping.store(true, ordering: .releasing)
         bell.ring()
+        flushBell.ring()
     }
 
     /// Looks once at everything.

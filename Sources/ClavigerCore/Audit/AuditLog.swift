@@ -13,15 +13,18 @@ package struct AuditFailure: Error, Sendable, Equatable, CustomStringConvertible
     package var description: String { reason }
 }
 
-/// Stands for a record that is not on the disk yet.
+/// Stands for a record that is not where it has to be yet.
 package struct RecordTicket: Sendable {
     package let sequence: UInt64
     /// Of which stretch without failures: what was waiting when the log failed is given up.
     let epoch: Int
+    /// Whether it has to be on the disk; else in the file.
+    package let isFlushed: Bool
 
-    package init(sequence: UInt64, epoch: Int) {
+    package init(sequence: UInt64, epoch: Int, isFlushed: Bool = true) {
         self.sequence = sequence
         self.epoch = epoch
+        self.isFlushed = isFlushed
     }
 }
 
@@ -80,6 +83,8 @@ package final class AuditLog: @unchecked Sendable {
     var state: State
     /// Wakes the thread that tends the log.
     let bell = Bell()
+    /// Wakes the thread that flushes for others.
+    let flushBell = Bell()
     let isStopping = Atomic(false)
     // What is asked without the monitor, in which recovery may be stuck in the disk.
     let told: Mutex<Told>
@@ -181,11 +186,13 @@ package final class AuditLog: @unchecked Sendable {
 
     /// Appends a record that need not even be in the file yet.
     ///
-    /// - Parameter body: as for `append`.
-    /// - Returns: what to `flush` before anything is done that the record must precede.
+    /// - Parameters:
+    ///   - body: as for `append`.
+    ///   - flushed: where it must be in the end, as for `append`.
+    /// - Returns: what to `secure` before anything is done that the record must precede.
     @discardableResult
-    package func add(_ body: [UInt8]) throws(AuditFailure) -> RecordTicket {
-        try within { RecordTicket(sequence: take(body).sequence, epoch: state.epoch) }
+    package func add(_ body: [UInt8], flushed: Bool) throws(AuditFailure) -> RecordTicket {
+        try within { RecordTicket(sequence: take(body).sequence, epoch: state.epoch, isFlushed: flushed) }
     }
 
     private func take(_ body: [UInt8]) -> AuditPosition {
@@ -194,11 +201,12 @@ package final class AuditLog: @unchecked Sendable {
         return state.last
     }
 
-    /// Makes sure that the record of `ticket` is on the disk, with all before it.
-    package func flush(_ ticket: RecordTicket) throws(AuditFailure) {
+    /// Makes sure that the record of `ticket` is where it has to be, with all before it.
+    package func secure(_ ticket: RecordTicket) throws(AuditFailure) {
         try within { () throws(AuditFailure) in
             // Its number may be another record's by now.
             guard ticket.epoch == state.epoch else { throw state.failure ?? AuditFailure("the log was interrupted") }
+            guard ticket.isFlushed else { return try write(ticket.sequence) }
             if state.hasFlusher { try awaitFlush(ticket.sequence) } else { try flush(ticket.sequence) }
         }
     }

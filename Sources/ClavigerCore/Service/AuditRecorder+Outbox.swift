@@ -39,7 +39,7 @@ extension AuditRecorder {
             }
             for row in rows where !outbox.kept.contains(row.id) && !outbox.written.contains(row.id) {
                 // Not at the disk: others wait for the outbox.
-                try log.add(row.body)
+                try log.add(row.body, flushed: true)
                 outbox.written.insert(row.id)
             }
             return outbox.written
@@ -120,7 +120,7 @@ extension AuditRecorder {
         }
         for item in waiting {
             do throws(AuditFailure) {
-                try log.flush(item.ticket)
+                try log.secure(item.ticket)
             } catch {
                 strand(item.record, nil)
             }

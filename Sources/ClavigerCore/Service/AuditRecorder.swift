@@ -200,10 +200,10 @@ package final class AuditRecorder: Sendable {
         do throws(AuditFailure) {
             let body = record.body(token.instance.id)
             // The thread that answers how the daemon is must not get stuck in the disk.
-            if !entry.isManagement, durability == .fsync, entry.permission != .observe {
-                let ticket = try log.add(body)
+            if !entry.isManagement, entry.permission != .observe {
+                let ticket = try log.add(body, flushed: durability == .fsync)
                 if !hold(ticket) {
-                    try log.flush(ticket)
+                    try log.secure(ticket)
                 } else if refusal != nil {
                     underWay.withLock { $0.append((ticket, record)) }
                 }
@@ -232,19 +232,19 @@ package final class AuditRecorder: Sendable {
         guard denials.admit(record, kind, now: Clock.monotonic()) else { return }
         do throws(AuditFailure) {
             // Whoever keeps the deadlines must not wait for a disk.
-            let ticket = try log.add(record.body(token.instance.id))
+            let ticket = try log.add(record.body(token.instance.id), flushed: true)
             underWay.withLock { $0.append((ticket, record)) }
         } catch {
             denials.count(record, kind, now: Clock.monotonic())
         }
     }
 
-    /// Waits until the record is on the disk.
+    /// Waits until the record is where it has to be.
     ///
     /// - Returns: what to answer in place of a reply when it never will be.
     func secure(_ ticket: RecordTicket) -> Refusal? {
         do throws(AuditFailure) {
-            try log.flush(ticket)
+            try log.secure(ticket)
             return nil
         } catch {
             return Refusal(.auditUnavailable, retryAfter: 1_000)

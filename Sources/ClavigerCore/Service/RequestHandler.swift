@@ -29,7 +29,7 @@ package protocol RequestScheduling {
     var isAbandoned: Bool { get }
     /// Lets one waiting request go first. Called between the items of a batch, when the token session has no operation active.
     func letOthersIn()
-    /// Takes on that the answer of the present `handle` does not leave before the record that `ticket` stands for is on the disk.
+    /// Takes on that the answer of the present `handle` does not leave before the record that `ticket` stands for is where it has to be.
     ///
     /// - Returns: false when the server cannot: then whoever handles the request waits.
     func hold(until ticket: RecordTicket) -> Bool
@@ -69,7 +69,7 @@ package protocol RequestHandler: AnyObject, Sendable {
     /// Counts the answers that the server holds.
     var heldAnswers: AnswerFence.Held { get }
 
-    /// Waits until a record is on the disk, with all before it.
+    /// Waits until a record is where it has to be, with all before it.
     ///
     /// - Parameter opcode: what the answer that is about to leave now was asked by; nil for none yet.
     /// - Returns: the refusal to answer with in place of a reply when it will never be there.

@@ -51,8 +51,8 @@ import Testing
         while !gate.isHeld { usleep(1_000) }
         // Nobody knows yet, and who does not wait for the disk is not held up.
         #expect(audit.failure == nil && audit.position.sequence == 1 && audit.condition.position.sequence >= 1)
-        let ticket = try audit.add(body)
-        #expect(throws: AuditFailure.self) { try audit.flush(ticket) }
+        let ticket = try audit.add(body, flushed: true)
+        #expect(throws: AuditFailure.self) { try audit.secure(ticket) }
         #expect(audit.failure?.reason.hasSuffix("has not answered for 200 ms") == true)
         let began = Clock.monotonic()
         #expect(throws: AuditFailure.self) { try log.append(1, flushed: false) }
@@ -87,8 +87,8 @@ import Testing
         let waiters = (0..<8).map { _ in
             Worker {
                 for _ in 0..<20 {
-                    guard let ticket = try? audit.add(body) else { return }
-                    try? audit.flush(ticket)
+                    guard let ticket = try? audit.add(body, flushed: true) else { return }
+                    try? audit.secure(ticket)
                 }
             }
         }
@@ -96,9 +96,9 @@ import Testing
         #expect(audit.position.sequence == 160)
         while !audit.monitor.locked({ audit.state.hasFlusher }) { usleep(1_000) }
         gate.shut()
-        let ticket = try audit.add(body)
-        #expect(throws: AuditFailure.self) { try audit.flush(ticket) }
-        #expect(throws: AuditFailure.self) { try audit.add(body) }
+        let ticket = try audit.add(body, flushed: true)
+        #expect(throws: AuditFailure.self) { try audit.secure(ticket) }
+        #expect(throws: AuditFailure.self) { try audit.add(body, flushed: true) }
         #expect(gate.isHeld)
         gate.open()
         #expect(
@@ -106,8 +106,8 @@ import Testing
                 audit.look()
                 return audit.failure == nil
             })
-        let after = try audit.add(body)
-        try audit.flush(after)
+        let after = try audit.add(body, flushed: true)
+        try audit.secure(after)
         #expect(audit.position.sequence >= after.sequence)
         audit.stopTending()
         flusher.join()
