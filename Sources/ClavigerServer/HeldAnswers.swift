@@ -39,8 +39,12 @@ final class HeldAnswers: Sendable {
         var waiting: [HeldAnswer] = []
         /// What is being sent.
         var inHand: [HeldAnswer] = []
+        /// What workers answer themselves.
+        var own: [InFlight] = []
         /// Whether somebody sends, who looks for more before ending.
         var isSending = false
+        /// Whether a worker leaves it to the thread, which has not begun yet.
+        var isHandedOver = false
         var isEnding = false
     }
 
@@ -64,35 +68,46 @@ final class HeldAnswers: Sendable {
         if isIdle { bell.ring() }
     }
 
-    /// Lets the calling worker send, with `body`, its answer and then those that came meanwhile.
+    /// Lets the calling worker answer `entry`, with `body`, and then send what came meanwhile.
     ///
     /// - Returns: false when another sends; nothing was done then.
-    func send(_ body: () -> Void) -> Bool {
+    func send(_ entry: InFlight, _ body: () -> Void) -> Bool {
         let isFree = state.withLock { state in
             guard !state.isSending else { return false }
             state.isSending = true
             return true
         }
         guard isFree else { return false }
-        body()
+        watched(entry, body)
         for _ in 0..<HeldAnswers.mostBatches {
             guard let batch = next() else { return true }
             send(batch)
         }
-        state.withLock { $0.isSending = false }
+        state.withLock { state in
+            state.inHand.removeAll(keepingCapacity: true)
+            state.isHandedOver = true
+        }
         bell.ring()
         return true
     }
 
+    /// Runs `body`, in which a worker waits for a record and answers `entry`.
+    func watched(_ entry: InFlight, _ body: () -> Void) {
+        state.withLock { $0.own.append(entry) }
+        defer { state.withLock { $0.own.removeAll { $0 === entry } } }
+        body()
+    }
+
     /// What waits.
-    var entries: [InFlight] { state.withLock { ($0.inHand + $0.waiting).map(\.entry) } }
+    var entries: [InFlight] { state.withLock { $0.own + ($0.inHand + $0.waiting).map(\.entry) } }
 
     /// Works until `end`, and until nothing waits.
     func run() {
         while true {
             let (isMine, isEnding) = state.withLock { state in
-                defer { state.isSending = true }
-                return (!state.isSending, state.isEnding)
+                let isMine = !state.isSending || state.isHandedOver
+                (state.isSending, state.isHandedOver) = (true, false)
+                return (isMine, state.isEnding)
             }
             if isMine { while let batch = next() { send(batch) } }
             if isEnding { return }

@@ -153,14 +153,14 @@ final class Worker {
     private func answer(_ entry: InFlight, _ frame: UnsafeRawBufferPointer, isReply: Bool) {
         guard let ticket else { return send(entry, frame, isReply: isReply, nil) }
         let sendNow = { self.send(entry, frame, isReply: isReply, self.handler.secure(ticket, of: entry.opcode)) }
-        if ticket.isFlushed || !core.held.send(sendNow) {
+        if ticket.isFlushed || !core.held.send(entry, sendNow) {
             var chain = ChunkChain(core.pool)
             // Not from what is kept for replies: an answer that may leave must not lack the room.
             if chain.reserve(frame.count, for: .input) {
                 chain.append(frame)
                 return core.held.push(HeldAnswer(entry: entry, ticket: ticket, isReply: isReply, frame: chain))
             }
-            sendNow()
+            core.held.watched(entry, sendNow)
         }
     }
 

@@ -27,12 +27,11 @@ import Testing
             #expect(Patience.until { server.server.core.held.entries.count == 40 })
             #expect(server.server.figures.requests == 0, "an answer left before its record")
             gate.letIn()
-            for id in 1...40 as ClosedRange<UInt32> {
-                let frame = try client.next()
-                #expect(frame.header.requestID == id && frame.body == [UInt8(id)])
-            }
-            // Each flush for the last of those that wait, then what became of each.
-            #expect(flushes.withLock { Array($0.prefix(3)) } == [1, 1, 40])
+            let answered = try (1...40).map { _ in try client.next() }
+            for frame in answered { #expect(frame.body == [UInt8(frame.header.requestID)]) }
+            #expect(answered.first?.header.requestID == 1 && Set(answered.map(\.header.requestID)) == Set(1...40))
+            // One flush for the first and one for all that came meanwhile; then what became of each.
+            #expect(flushes.withLock { $0.prefix(2) == [1, 1] && $0.count == 2 + 40 })
         }
     }
 
@@ -95,7 +94,8 @@ import Testing
         try TestServer.run(workers: 1, service: service, tuning: tuning) { server in
             let client = try server.connect()
             for id in 1...30 as ClosedRange<UInt32> { try client.send(TestClient.frame(.wrap, id: id, body: [UInt8(id)])) }
-            #expect(Patience.until { gate.arrived >= 2 })
+            // Or the next request cannot even be read before there is room again.
+            #expect(Patience.until { gate.arrived >= 2 || server.server.core.hasStarved })
             gate.letIn()
             let answered = try (1...30).map { _ in try client.next() }
             #expect(Set(answered.map(\.header.requestID)) == Set(1...30))
@@ -142,5 +142,104 @@ import Testing
             #expect(try client.next().body == [2])
             stopping.join()
         }
+    }
+
+    // MARK: records that only have to be in the file
+
+    /// The worker that finds nobody writing writes, answers, and sees to what came meanwhile; others do not wait for it.
+    @Test func aWorkerSendsForOthersToo() throws {
+        let gate = Gate()
+        let writes = Mutex<[UInt64]>([])
+        let isWorker = Mutex<[Bool]>([])
+        let service = TestService(
+            disk: { number in
+                writes.withLock { $0.append(number) }
+                isWorker.withLock { $0.append(HeldTests.threadName.hasPrefix("clv-worker")) }
+                gate.wait()
+                return nil
+            }, isFlushed: false)
+        try TestServer.run(workers: 2, service: service) { server in
+            let client = try server.connect()
+            try client.send(TestClient.frame(.wrap, id: 1, body: [1]))
+            #expect(Patience.until { gate.arrived == 1 })
+            for id in 2...9 as ClosedRange<UInt32> { try client.send(TestClient.frame(.wrap, id: id, body: [UInt8(id)])) }
+            // The worker's own, and what the other one left to it.
+            #expect(Patience.until { server.server.core.held.entries.count == 9 })
+            #expect(server.server.figures.requests == 0, "an answer left before its record")
+            gate.letIn()
+            let answered = try (1...9).map { _ in try client.next() }
+            for frame in answered { #expect(frame.body == [UInt8(frame.header.requestID)]) }
+            #expect(answered.first?.header.requestID == 1 && Set(answered.map(\.header.requestID)) == Set(1...9))
+            // Its own, and one write for all the others; then what became of each of them.
+            #expect(writes.withLock { $0.first == 1 && $0.count == 2 + 8 })
+            #expect(isWorker.withLock { $0.allSatisfy(\.self) }, "a thread was woken for it")
+        }
+    }
+
+    /// A worker, whose connection waits for it, is not kept for ever by what others leave: the thread takes over.
+    @Test func aWorkerSendsForOthersOnlyForAWhile() throws {
+        let released = Atomic<UInt64>(0)
+        let names = Mutex<[UInt64: String]>([:])
+        let service = TestService(
+            disk: { number in
+                let isFirst = names.withLock { names in
+                    defer { names[number] = names[number] ?? HeldTests.threadName }
+                    return names[number] == nil
+                }
+                if isFirst { _ = Patience.until { released.load(ordering: .acquiring) >= number } }
+                return nil
+            }, isFlushed: false)
+        try TestServer.run(workers: 2, service: service) { server in
+            let client = try server.connect()
+            for id in 1...7 as ClosedRange<UInt32> {
+                try client.send(TestClient.frame(.wrap, id: id, body: [UInt8(id)]))
+                let held = server.server.core.held
+                #expect(Patience.until { held.entries.contains { $0.request.header.requestID == id } })
+                // One answer a batch: the next is there before this one may go.
+                released.store(UInt64(id) - 1, ordering: .releasing)
+                if id > 1 { #expect(try client.next().header.requestID == id - 1) }
+                #expect(Patience.until { names.withLock { $0[UInt64(id)] != nil } })
+            }
+            released.store(7, ordering: .releasing)
+            #expect(try client.next().header.requestID == 7)
+            let by = names.withLock { $0 }
+            for number in 1...5 as ClosedRange<UInt64> { #expect(by[number]?.hasPrefix("clv-worker") == true) }
+            #expect(by[6] == "clv-sender" && by[7] == "clv-sender", "\(by.sorted { $0.key < $1.key })")
+        }
+    }
+
+    /// A file that does not take a record keeps one worker; its request and what others left to it are refused at their deadlines.
+    @Test func whatTheFileHoldsUpIsRefusedAtItsDeadline() throws {
+        let gate = Gate()
+        let service = TestService(
+            disk: { _ in
+                gate.wait()
+                return nil
+            }, isFlushed: false)
+        try TestServer.run(workers: 2, service: service) { server in
+            let client = try server.connect()
+            for id in 1...3 as ClosedRange<UInt32> { try client.send(TestClient.frame(.wrap, id: id, deadline: 80, body: [1])) }
+            for _ in 1...3 { #expect(try client.next().refusal == .deadline) }
+            gate.letIn()
+            #expect(try client.ask(.wrap, id: 4, body: [4]).body == [4])
+        }
+    }
+
+    @Test func aReplyWhoseRecordIsNotWrittenIsARefusalInstead() throws {
+        let service = TestService(disk: { $0 == 2 ? HeldTests.fault : nil }, isFlushed: false)
+        try TestServer.run(workers: 1, service: service) { server in
+            let client = try server.connect()
+            #expect(try client.ask(.wrap, id: 1, body: [9]).body == [9])
+            let refused = try client.ask(.wrap, id: 2, body: [7, 7, 7])
+            #expect(refused.refusal == .auditUnavailable && !refused.body.contains(7))
+        }
+    }
+
+    private static var threadName: String {
+        guard let file = fopen("/proc/thread-self/comm", "r") else { return "" }
+        defer { fclose(file) }
+        var name = [UInt8](repeating: 0, count: 16)
+        let count = fread(&name, 1, name.count, file)
+        return String(decoding: name.prefix(count).prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }
 }

@@ -4,8 +4,8 @@ import SecureMemory
 /// What is recorded of one request: who, what, on which key, with what outcome. Never key material, plaintext, envelopes or PINs.
 struct RequestRecord {
     let request: IncomingRequest
-    /// The keys used and how often, or the key changed.
-    private(set) var uses: [Use: Int] = [:]
+    /// The keys used and how often, or the key changed. Few in a request, so that looking through them is faster than hashing.
+    private(set) var uses: [(use: Use, count: Int)] = []
     private(set) var contexts = AuditContexts()
 
     /// Fields of the request that the opcode table names for the record.
@@ -20,7 +20,7 @@ struct RequestRecord {
         fields.append(AuditRecord.Field(name, value))
     }
 
-    struct Use: Hashable {
+    struct Use: Equatable {
         var key: KeyID?
         var version: UInt32?
         var code: RefusalCode?
@@ -33,7 +33,9 @@ struct RequestRecord {
 
     /// Notes one item, or the one thing that a request was about.
     mutating func note(key: KeyID?, version: UInt32?, code: RefusalCode? = nil) {
-        uses[Use(key: key, version: version, code: code), default: 0] += 1
+        let use = Use(key: key, version: version, code: code)
+        // Items of a batch mostly are like the one before.
+        if let index = uses.lastIndex(where: { $0.use == use }) { uses[index].count += 1 } else { uses.append((use, 1)) }
     }
 
     /// Notes the context of one item, in its encoded form.
@@ -69,7 +71,7 @@ struct RequestRecord {
     func kind(_ refusal: Refusal, _ initiator: AuditRecord.Initiator) -> DenialMerger.Kind {
         // Not the operation's id: it is another one each time.
         let named = fields.filter { $0.name != "operation" }.map { "\($0.name)=\($0.value)" }
-        let target = uses.keys.map(RequestRecord.order).sorted() + named + (wanted.map { ["\($0)"] } ?? [])
+        let target = uses.map { RequestRecord.order($0.use) }.sorted() + named + (wanted.map { ["\($0)"] } ?? [])
         let caller = initiator.caller
         return DenialMerger.Kind(
             event: request.opcode.entry.name, code: refusal.code, uid: caller.uid, gid: caller.gid, unit: caller.unit,
@@ -80,7 +82,7 @@ struct RequestRecord {
     ///
     /// - Parameter refusal: that of the request as a whole.
     func isCounted(_ refusal: Refusal?) -> Bool {
-        guard uses.isEmpty else { return uses.keys.allSatisfy { $0.code == .denied } }
+        guard uses.isEmpty else { return uses.allSatisfy { $0.use.code == .denied } }
         return refusal.map { $0.code == .denied || fields.isEmpty } ?? false
     }
 
@@ -94,21 +96,24 @@ struct RequestRecord {
         record.requestData = fields
         record.contexts = contexts
         if isLate { record.responseData.append(AuditRecord.Field("reply", "given-up")) }
-        let rings = Dictionary(allowed.map { ($0.id, $0.ring) }) { first, _ in first }
-        func ring(_ key: KeyID?) -> String? { key.flatMap { rings[$0] } }
-        let ordered = uses.count < 2 ? Array(uses) : uses.sorted { RequestRecord.order($0.key) < RequestRecord.order($1.key) }
+        let rings = allowed.count < 2 ? [:] : Dictionary(allowed.map { ($0.id, $0.ring) }) { first, _ in first }
+        func ring(_ key: KeyID?) -> String? {
+            if let only = allowed.first, allowed.count == 1 { return only.id == key ? only.ring : nil }
+            return key.flatMap { rings[$0] }
+        }
+        let ordered = uses.count < 2 ? uses : uses.sorted { RequestRecord.order($0.use) < RequestRecord.order($1.use) }
         if ordered.isEmpty {
             if refusal != nil { nameTarget(&record) }
-        } else if ordered.count == 1, ordered[0].value == 1 {
-            let use = ordered[0].key
+        } else if ordered.count == 1, ordered[0].count == 1 {
+            let use = ordered[0].use
             record.target = AuditRecord.Target(key: use.key, version: use.version, ring: ring(use.key))
         } else {
-            let common = ordered.first?.key.key.flatMap { key in ordered.allSatisfy { $0.key.key == key } ? key : nil }
+            let common = ordered.first?.use.key.flatMap { key in ordered.allSatisfy { $0.use.key == key } ? key : nil }
             if let common { record.target = AuditRecord.Target(key: common, ring: ring(common)) }
             record.items = ordered.map {
                 AuditRecord.Item(
-                    key: $0.key.key, version: $0.key.version, ring: common == nil ? ring($0.key.key) : nil, code: $0.key.code,
-                    count: $0.value)
+                    key: $0.use.key, version: $0.use.version, ring: common == nil ? ring($0.use.key) : nil, code: $0.use.code,
+                    count: $0.count)
             }
         }
         return record
@@ -125,9 +130,9 @@ struct RequestRecord {
     }
 
     private var commonRefusal: Refusal? {
-        guard !uses.isEmpty, uses.keys.allSatisfy({ $0.code != nil }) else { return nil }
+        guard !uses.isEmpty, uses.allSatisfy({ $0.use.code != nil }) else { return nil }
         // Of several the most frequent; the items say the rest.
-        return uses.max { ($0.value, RequestRecord.order($0.key)) < ($1.value, RequestRecord.order($1.key)) }?.key.code
+        return uses.max { ($0.count, RequestRecord.order($0.use)) < ($1.count, RequestRecord.order($1.use)) }?.use.code
             .map { Refusal($0) }
     }
 

@@ -28,37 +28,42 @@ enum TestAnswer {
 final class TestService: RequestHandler {
     private let answer: @Sendable (TestRequest) -> TestAnswer
     private let disk: (@Sendable (UInt64) -> Refusal?)?
+    private let isFlushed: Bool
     let heldAnswers = AnswerFence.Held()
 
     /// A service that keeps no records.
     init(_ answer: @escaping @Sendable (TestRequest) -> TestAnswer = { _ in .echo }) {
         self.answer = answer
         disk = nil
+        isFlushed = true
     }
 
-    /// A service whose records, by the numbers of the requests, `disk` makes durable.
+    /// A service whose records, by the numbers of the requests, `disk` makes durable, or only puts into the file.
     init(
-        disk: @escaping @Sendable (UInt64) -> Refusal?, _ answer: @escaping @Sendable (TestRequest) -> TestAnswer = { _ in .echo }
+        disk: @escaping @Sendable (UInt64) -> Refusal?, isFlushed: Bool = true,
+        _ answer: @escaping @Sendable (TestRequest) -> TestAnswer = { _ in .echo }
     ) {
         self.answer = answer
         self.disk = disk
+        self.isFlushed = isFlushed
     }
 
     func secure(_ ticket: RecordTicket, of opcode: Opcode?) -> Refusal? { disk?(ticket.sequence) }
 
     func makeWorker(entersToken: Bool) -> any RequestWorker {
-        Worker(answer: answer, entersToken: entersToken, keepsRecords: disk != nil)
+        Worker(answer: answer, entersToken: entersToken, records: disk.map { _ in isFlushed })
     }
 
     private final class Worker: RequestWorker {
         let answer: @Sendable (TestRequest) -> TestAnswer
         let entersToken: Bool
-        let keepsRecords: Bool
+        // Whether the records that it keeps are flushed; nil when it keeps none.
+        let records: Bool?
 
-        init(answer: @escaping @Sendable (TestRequest) -> TestAnswer, entersToken: Bool, keepsRecords: Bool) {
+        init(answer: @escaping @Sendable (TestRequest) -> TestAnswer, entersToken: Bool, records: Bool?) {
             self.answer = answer
             self.entersToken = entersToken
-            self.keepsRecords = keepsRecords
+            self.records = records
         }
 
         func delivered() {}
@@ -74,8 +79,9 @@ final class TestService: RequestHandler {
             let target = UnsafeMutableRawBufferPointer(rebasing: reply[Limits.headerLength...])
             let count: Int
             defer {
-                if keepsRecords {
-                    _ = scheduling.hold(until: RecordTicket(sequence: UInt64(request.header.requestID), epoch: 0))
+                if let records {
+                    let number = UInt64(request.header.requestID)
+                    _ = scheduling.hold(until: RecordTicket(sequence: number, epoch: 0, isFlushed: records))
                 }
             }
             switch answer(asked) {
