@@ -9,28 +9,36 @@ package struct AuditHead: Sendable, Equatable {
     package var position: AuditPosition
     /// When it was signed, in milliseconds since 1970.
     package var time: UInt64
+    /// The epoch that the database's head had then; nil in a head that is kept elsewhere, in checkpoints of before they said it, and where
+    /// the database was not believed.
+    package var epoch: UInt64?
     /// The signature: r || s of P-256, or RSASSA-PKCS1-v1_5.
     package var signature: [UInt8]
 
-    package init(instance: InstanceID, position: AuditPosition, time: UInt64, signature: [UInt8]) {
+    package init(instance: InstanceID, position: AuditPosition, time: UInt64, epoch: UInt64? = nil, signature: [UInt8]) {
         self.instance = instance
         self.position = position
         self.time = time
+        self.epoch = epoch
         self.signature = signature
     }
 
-    /// What is signed: SHA-256 of `claviger/audit-head/1`, a zero byte, instance (16), sequence u64 BE, hash (32), time u64 BE.
-    package static func digest(_ instance: InstanceID, _ position: AuditPosition, _ time: UInt64) -> [UInt8] {
-        var bytes = Array("claviger/audit-head/1".utf8) + [0] + instance.bytes
+    /// What is signed: SHA-256 of `claviger/audit-head/1`, a zero byte, instance (16), sequence u64 BE, hash (32), time u64 BE; with an
+    /// epoch the text is `claviger/audit-head/2`, and the epoch u64 BE follows. So neither passes for the other.
+    package static func digest(
+        _ instance: InstanceID, _ position: AuditPosition, _ time: UInt64, _ epoch: UInt64? = nil
+    ) -> [UInt8] {
+        var bytes = Array((epoch == nil ? "claviger/audit-head/1" : "claviger/audit-head/2").utf8) + [0] + instance.bytes
         withUnsafeBytes(of: position.sequence.bigEndian) { bytes += $0 }
         bytes += position.hash
         withUnsafeBytes(of: time.bigEndian) { bytes += $0 }
+        if let epoch { withUnsafeBytes(of: epoch.bigEndian) { bytes += $0 } }
         return SHA256.digest(bytes.span.bytes)
     }
 
     /// Whether the key's owner signed it.
     package func isSigned(by key: SigningPublicKey) -> Bool {
-        key.verifies(signature, of: AuditHead.digest(instance, position, time))
+        key.verifies(signature, of: AuditHead.digest(instance, position, time, epoch))
     }
 
     /// The head as one line of JSON, as `claviger audit head` prints it.
@@ -47,6 +55,7 @@ package struct AuditHead: Sendable, Equatable {
         text.number("sequence", position.sequence)
         text.hex("hash", position.hash)
         text.text("time", AuditTime.text(time))
+        if let epoch { text.number("epoch", epoch) }
         text.hex("signature", signature)
     }
 
@@ -64,7 +73,10 @@ package struct AuditHead: Sendable, Equatable {
                 SigningPublicKey.signatureLengths.lazy.compactMap { AuditLine.bytes(hex: text, count: $0) }.first
             })
         else { return nil }
+        let epoch = value["epoch"]?.number
+        guard epoch != nil || value["epoch"] == nil else { return nil }
         self.init(
-            instance: instance, position: AuditPosition(sequence: sequence, hash: hash), time: time, signature: signature)
+            instance: instance, position: AuditPosition(sequence: sequence, hash: hash), time: time, epoch: epoch,
+            signature: signature)
     }
 }

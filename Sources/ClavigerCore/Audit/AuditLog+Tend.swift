@@ -185,7 +185,7 @@ extension AuditLog {
         if let newest { return newest }
         let head: AuditHead
         do throws(AuditFailure) {
-            head = try signedHead()
+            head = try signedHead(of: surroundings.epoch())
         } catch {
             let isNews = monitor.locked {
                 defer { (state.sealFailure, state.sealTried) = (error.reason, surroundings.monotonic()) }
@@ -207,13 +207,15 @@ extension AuditLog {
     }
 
     /// Where the log stands, on the disk and signed.
-    package func signedHead() throws(AuditFailure) -> AuditHead {
+    ///
+    /// - Parameter epoch: the database's, which the log is to hold against an older one.
+    package func signedHead(of epoch: UInt64? = nil) throws(AuditFailure) -> AuditHead {
         try flush()
         let place = position
         let time = surroundings.time.now()
         do throws(SigningFailure) {
-            let signature = try surroundings.sign(AuditHead.digest(instance, place, time))
-            return AuditHead(instance: instance, position: place, time: time, signature: signature)
+            let signature = try surroundings.sign(AuditHead.digest(instance, place, time, epoch))
+            return AuditHead(instance: instance, position: place, time: time, epoch: epoch, signature: signature)
         } catch {
             throw AuditFailure("\(error)")
         }

@@ -68,6 +68,9 @@ package final class AuditLog: @unchecked Sendable {
         package var sign: @Sendable ([UInt8]) throws(SigningFailure) -> [UInt8]
         /// Is told a durable place now and then, to be kept outside the log.
         package var anchor: @Sendable (AuditPosition) -> Void = { _ in }
+        /// The epoch that a checkpoint is to say: of a database that is durable and believed; nil when there is none. Asked with no lock of
+        /// the log held.
+        package var epoch: @Sendable () -> UInt64? = { nil }
         package var log: Logger
 
         package init(log: Logger, sign: @escaping @Sendable ([UInt8]) throws(SigningFailure) -> [UInt8]) {

@@ -30,6 +30,11 @@ extension Configuration {
     }
 }
 
+extension Configuration {
+    /// Where the audit log's files are.
+    package var auditDirectory: String { audit.directory ?? stateDirectory + "/audit" }
+}
+
 extension Configuration.Audit {
     mutating func read(_ reader: inout ConfigurationReader) {
         reader.table("audit")

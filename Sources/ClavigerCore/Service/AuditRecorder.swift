@@ -67,7 +67,7 @@ package final class AuditRecorder: Sendable {
         log logger: Logger
     ) {
         let audit = configuration.audit
-        let directory = audit.directory ?? configuration.stateDirectory + "/audit"
+        let directory = configuration.auditDirectory
         var settings = AuditLog.Settings(directory: directory)
         settings.segmentBytes = audit.segmentMebibytes << 20
         settings.segmentAge = UInt64(audit.segmentHours) * 3_600_000
@@ -75,6 +75,7 @@ package final class AuditRecorder: Sendable {
         settings.checkpointInterval = UInt64(audit.checkpointSeconds) * 1_000_000_000
         var surroundings = AuditLog.Surroundings(log: logger) { digest throws(SigningFailure) in try token.sign(digest) }
         surroundings.time = time
+        surroundings.epoch = { store.believedEpoch }
         let outbox = OutboxState()
         surroundings.anchor = { position in
             AuditRecorder.settle(position, outbox, store, logger)

@@ -96,6 +96,9 @@ extension Store {
         return (try? head()) == .some(nil)
     }
 
+    /// The epoch of the newest head of a database that was verified; nil before it was, when its epoch may be an older one.
+    var believedEpoch: UInt64? { signer.withLock({ $0 == nil }) ? nil : headEpoch }
+
     /// The epoch of the newest head; 0 before there was one.
     package var headEpoch: UInt64 {
         (try? alone { connection throws(StoreError) in connection.rows.epoch }) ?? 0

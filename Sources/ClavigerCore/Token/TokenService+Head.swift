@@ -35,7 +35,10 @@ extension TokenService {
         }
         let remembered = anchors.first?.epoch ?? 0
         let isUsed = try mapping({ (error: StoreError) in TokenFailure(error) }) { () throws(StoreError) in try store.isUsed() }
-        if let doubt = doubt(head, digest, isFollowed, log, remembered, isUsed: isUsed) {
+        // Who has followed every change knows more than the log, and an outage of the token must not take the log's disk to end.
+        let checkpoint = isFollowed ? nil : newestCheckpoint()
+        let evidence = Evidence(remembered: remembered, checkpoint: checkpoint, isFollowed: isFollowed)
+        if let doubt = doubt(head, digest, log, evidence, isUsed: isUsed) {
             guard acceptsDatabase.exchange(false, ordering: .relaxed) else {
                 doubts.withLock { $0 = doubt }
                 // What an earlier binding believed counts no more either.
@@ -50,7 +53,7 @@ extension TokenService {
         anchorState.withLock { $0 = AnchorState(epoch: remembered, anchors: anchors) }
         let signer = TokenHeadSigner(token: self)
         let epoch = try mapping({ (error: StoreError) in TokenFailure(error) }) { () throws(StoreError) in
-            try store.begin(signing: signer, after: remembered)
+            try store.begin(signing: signer, after: evidence.epoch)
         }
         remember(epoch, &session)
         guard remembered == 0, isAnchored else { return }
@@ -59,14 +62,44 @@ extension TokenService {
         if let first { remember(first, &session) }
     }
 
+    /// What is known of the database from outside it.
+    private struct Evidence {
+        /// The highest epoch that the token remembers; 0 for none.
+        var remembered: UInt64
+        /// The newest checkpoint of the audit log that says an epoch.
+        var checkpoint: AuditHead?
+        /// Whether this process has followed every change since it last believed the database.
+        var isFollowed: Bool
+
+        /// The highest epoch that the database has had.
+        var epoch: UInt64 { max(remembered, checkpoint?.epoch ?? 0) }
+    }
+
+    /// What the audit log proves of the database's epoch. A log that is not there or cannot be read proves nothing; nor does it speak
+    /// against the database.
+    private func newestCheckpoint() -> AuditHead? {
+        guard let key = signingPublicKey else { return nil }
+        let directory = configuration.auditDirectory
+        do throws(FileError) {
+            return try AuditCheckpoints.newest(in: directory, of: instance.id, signedBy: key)
+        } catch {
+            log.warning("the database cannot be compared with the audit log", metadata: ["error": "\(error)"])
+            return nil
+        }
+    }
+
     /// What speaks against the database; nil when nothing does.
     private func doubt(
-        _ head: Head?, _ digest: [UInt8], _ isFollowed: Bool, _ log: (sequence: UInt64, hash: [UInt8])?, _ remembered: UInt64,
-        isUsed: Bool
+        _ head: Head?, _ digest: [UInt8], _ log: (sequence: UInt64, hash: [UInt8])?, _ evidence: Evidence, isUsed: Bool
     ) -> String? {
+        let (remembered, isFollowed) = (evidence.remembered, evidence.isFollowed)
         let way = "put the right database back, or, if this one is meant, run 'claviger token accept-rollback' as root"
         guard let head else {
             guard remembered == 0 else { return "the database has no signature, but the token remembers that it had one: \(way)" }
+            if let seal = evidence.checkpoint {
+                return
+                    "the database has no signature, but the audit log is newer and knows that it had one (\(text(seal))): \(way)"
+            }
             // A token that remembers nothing does not make every database believed: only what `token init` leaves has no signature.
             return isUsed ? "the database has been used, but has no signature: \(way)" : nil
         }
@@ -97,7 +130,15 @@ extension TokenService {
             return
                 "the database is older than the token remembers, epoch \(head.epoch) and not \(remembered): it was put back. \(way)"
         }
+        if let seal = evidence.checkpoint, let epoch = seal.epoch, head.epoch < epoch {
+            return
+                "the database is older than the audit log, epoch \(head.epoch) and not \(epoch) (\(text(seal))): it was put back. \(way)"
+        }
         return nil
+    }
+
+    private func text(_ seal: AuditHead) -> String {
+        "checkpoint at record \(seal.position.sequence), \(AuditTime.text(seal.time))"
     }
 
     /// Whether the audit log, as far as the database says, had got as far as the head holds.

@@ -195,8 +195,7 @@ struct AuditFiles: ParsableArguments {
     func resolved() throws(CommandFailure) -> String {
         if let directory { return directory }
         do throws(CommandFailure) {
-            let configuration = try configurationOption.load()
-            return configuration.audit.directory ?? configuration.stateDirectory + "/audit"
+            return try configurationOption.load().auditDirectory
         } catch {
             throw .failed(error.message, "name the log's directory with --directory, or the configuration with --config")
         }

@@ -64,6 +64,7 @@ final class TestLog {
     let signer: TestSigner
     let anchor = Anchor()
     let clock = ManualClock()
+    let epoch = Epoch()
     static let instance = InstanceID(high: 1, low: 2)
     private(set) var log: AuditLog
 
@@ -84,23 +85,30 @@ final class TestLog {
         let position = Mutex<AuditPosition?>(nil)
     }
 
+    /// The database's epoch, as checkpoints are to say it.
+    final class Epoch: Sendable {
+        private let value = Mutex<UInt64?>(nil)
+        func withLock<R>(_ body: (inout sending UInt64?) -> sending R) -> sending R { value.withLock(body) }
+    }
+
     init(_ change: (inout AuditLog.Settings) -> Void = { _ in }) throws {
         directory = try TemporaryDirectory()
         signer = try TestSigner()
         var settings = AuditLog.Settings(directory: directory.file("audit"))
         change(&settings)
-        log = TestLog.make(settings, signer, anchor, clock)
+        log = TestLog.make(settings, signer, anchor, clock, epoch)
         _ = log.open()
     }
 
     private static func make(
-        _ settings: AuditLog.Settings, _ signer: TestSigner, _ anchor: Anchor, _ clock: ManualClock
+        _ settings: AuditLog.Settings, _ signer: TestSigner, _ anchor: Anchor, _ clock: ManualClock, _ epoch: Epoch
     ) -> AuditLog {
         var surroundings = AuditLog.Surroundings(log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }) {
             digest throws(SigningFailure) in try signer.sign(digest)
         }
         surroundings.time = TimeSource { clock.date.load(ordering: .relaxed) }
         surroundings.monotonic = { clock.ticks.load(ordering: .relaxed) }
+        surroundings.epoch = { epoch.withLock { $0 } }
         surroundings.anchor = { position in anchor.position.withLock { $0 = position } }
         return AuditLog(
             settings: settings, instance: instance, anchor: anchor.position.withLock { $0 }, surroundings: surroundings)
@@ -109,9 +117,9 @@ final class TestLog {
     /// Gives the log up without a word, as a crash does, and opens it anew.
     func reopen(_ between: () throws -> Void = {}) throws {
         let settings = log.settings
-        log = TestLog.make(settings, signer, anchor, clock)
+        log = TestLog.make(settings, signer, anchor, clock, epoch)
         try between()
-        log = TestLog.make(settings, signer, anchor, clock)
+        log = TestLog.make(settings, signer, anchor, clock, epoch)
         _ = log.open()
     }
 
