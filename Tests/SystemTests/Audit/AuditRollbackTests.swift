@@ -40,13 +40,13 @@ import Testing
         try daemon.wait(for: .needsOperator)
         let accepted = try daemon.claviger("token", "accept-rollback", "--yes")
         #expect(accepted.status == 0 && accepted.text.contains("ready"), "\(accepted.text) \(accepted.errorText)")
-        #expect(try daemon.claviger("key", "create", "other").status == 0)
         let record = try #require(try daemon.auditRecords().last { $0.event == "accept-rollback" })
         #expect(record.details.contains { $0.contains(words) }, "\(record.details)")
         // A crash right afterwards, then a stop: it stays accepted.
         daemon.kill()
         try daemon.start()
         try daemon.wait(for: .ready)
+        #expect(try daemon.claviger("key", "create", "other").status == 0)
         try daemon.restart()
         try daemon.wait(for: .ready)
         daemon.stop()
@@ -64,7 +64,8 @@ import Testing
         try Self.copy(daemon, back: false)
         try daemon.start()
         try daemon.wait(for: .ready)
-        #expect(try daemon.claviger("access", "grant", "unit:a.service", "Reader").status == 0)
+        // Far enough ahead that an epoch counted on from the old one does not reach it.
+        for number in 0..<8 { #expect(try daemon.claviger("access", "grant", "unit:a\(number).service", "Reader").status == 0) }
         if isKilled {
             _ = try daemon.client().rotateAudit()
             daemon.kill()
