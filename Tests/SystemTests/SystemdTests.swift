@@ -88,9 +88,9 @@ extension SystemdTests {
         return found
     }
 
-    /// Copies of the service and the socket, in this order, that name a program that exists on this machine.
+    /// Copies of the service and its sockets, the service first, that name a program that exists on this machine.
     private static func stagedUnits(in work: Workspace, edit: (String) -> String = { $0 }) throws -> [String] {
-        try ["claviger.service", "claviger.socket"].map { name in
+        try ["claviger.service", "claviger.socket", "claviger-admin.socket"].map { name in
             let text = try String(contentsOf: unitDirectory.appending(path: name), encoding: .utf8)
             let staged = work.directory.appending(path: name)
             try edit(text.replacing("/usr/sbin/clavigerd", with: "/bin/true"))
