@@ -101,7 +101,7 @@ import Testing
     @Test func a4_aStolenPINOpensNoImport() async throws {
         let daemon = try DaemonHarness.running()
         let client = daemon.client()
-        let token = try client.createImportToken(uses: 2)
+        let token = try client.createImportToken(ttl: 86_400, uses: 2)
         let taken = try client.takeImportToken(token.id)
         let key = KeyID(random: (11, 12))
         let message = try Self.request(
