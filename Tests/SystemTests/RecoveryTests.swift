@@ -77,28 +77,53 @@ import Testing
     /// A key of the instance's own that is there twice: refused, named, and nothing is removed; it serves when the second one is gone.
     @Test func a6_aSystemKeyThatIsThereTwice() throws {
         let daemon = try DaemonHarness()
+        let original = try macFile(daemon)
+        let copy = original.replacing(/[^\/]*$/, with: "11111111-2222-3333-4444-555555555555.object")
+        try writeFile(copy, try readFile(original))
+        try daemon.start()
+        let health = try daemon.health
+        #expect(health.state == .needsOperator && health.reason.contains("'mac' is there 2 times"), "\(health.reason)")
+        #expect(access(copy, F_OK) == 0 && access(original, F_OK) == 0)
+        unlink(copy)
+        try daemon.wait(for: .ready)
+    }
+
+    /// A bit that flips in the file of the instance's HMAC key makes another key of it without a word from the token: refused, named,
+    /// and nothing is changed.
+    @Test func d4_aFlippedBitInTheHMACKey() throws {
+        let daemon = try DaemonHarness()
+        let path = try macFile(daemon)
+        let content = try readFile(path)
+        // CKA_VALUE as SoftHSM stores it: type, kind and length, then IV and ciphertext. A bit of the IV is a bit of the key.
+        let head = [0x11, 0x03, 0x40].flatMap { [UInt8](repeating: 0, count: 7) + [$0] }
+        let start = try #require((0...(content.count - head.count)).first { content[$0..<($0 + head.count)].elementsEqual(head) })
+        var flipped = content
+        flipped[start + head.count + 3] ^= 0x10
+        try writeFile(path, flipped)
+        try daemon.start()
+        let health = try daemon.health
+        #expect(health.state == .needsOperator, "\(health.reason)")
+        #expect(health.reason.contains("'mac'") && health.reason.contains("its known answer fails"), "\(health.reason)")
+        #expect(try readFile(path) == flipped)
+        try writeFile(path, content)
+        try daemon.wait(for: .ready)
+    }
+
+    /// The file of the instance's HMAC key of a daemon that does not run: which it is shows when it is away.
+    private func macFile(_ daemon: DaemonHarness) throws -> String {
         let home = daemon.tokens + "/" + (try #require(try listDirectory(daemon.tokens).first { !$0.hasPrefix(".") }))
         try daemon.start()
-        // Which file holds the HMAC key shows when it is away.
         daemon.stop()
-        var twin: String?
+        var found: String?
         for name in try listDirectory(home) where name.hasSuffix(".object") && name != "token.object" {
             #expect(rename("\(home)/\(name)", "\(daemon.directory)/aside") == 0)
             try daemon.start()
             let reason = try daemon.health.reason
             daemon.stop()
             #expect(rename("\(daemon.directory)/aside", "\(home)/\(name)") == 0)
-            if reason.contains("'mac'") { twin = name }
+            if reason.contains("'mac'") { found = "\(home)/\(name)" }
         }
-        let original = try #require(twin)
-        let copy = "\(home)/11111111-2222-3333-4444-555555555555.object"
-        try writeFile(copy, try readFile("\(home)/\(original)"))
-        try daemon.start()
-        let health = try daemon.health
-        #expect(health.state == .needsOperator && health.reason.contains("'mac' is there 2 times"), "\(health.reason)")
-        #expect(access(copy, F_OK) == 0 && access("\(home)/\(original)", F_OK) == 0)
-        unlink(copy)
-        try daemon.wait(for: .ready)
+        return try #require(found)
     }
 
     // MARK: calls of the daemon's own

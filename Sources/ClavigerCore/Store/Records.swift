@@ -29,12 +29,12 @@ package struct InstanceRecord: Equatable, Sendable {
 
 /// What proves that an object is the key it is taken for: something only this key can open.
 package struct KnownAnswer: Equatable, Sendable {
-    /// IV, ciphertext and tag of 32 zero bytes and 32 random ones.
+    /// An envelope of 32 random bytes; empty for a key that does not encrypt.
     package var ciphertext: [UInt8]
-    /// SHA-256 of the random part.
+    /// SHA-256 of the random bytes, or of the HMAC of a fixed text under a key that makes them.
     package var digest: [UInt8]
 
-    /// Of keys that do not encrypt.
+    /// Of keys that have none.
     package static let absent = KnownAnswer(ciphertext: [], digest: [])
 }
 

@@ -84,7 +84,7 @@ package struct ObjectFactory: Sendable {
     /// The object of this name that an earlier run left behind, if it is exactly as ordered, or else a new one; and its known answer.
     ///
     /// - Parameter suite: of what encrypts; it then has an HMAC key beside it where the suite wants one.
-    /// - Returns: the known answer, `KnownAnswer.absent` for keys that do not encrypt; nil when an earlier run left something under the
+    /// - Returns: the known answer, `KnownAnswer.absent` for keys that have none; nil when an earlier run left something under the
     ///   name that cannot be used. It stays, is quarantined later, and the key is to be made under another version.
     package func findOrMake(
         _ name: ObjectName, _ suite: Suite, session: inout Session, scratch: inout CipherScratch
@@ -101,7 +101,11 @@ package struct ObjectFactory: Sendable {
             }
         }
         switch name.role {
-        case .mac, .audit, .authentication, .canaryAuthentication, .vaultAuthentication, .importPair:
+        case .mac:
+            return try mapping(ObjectFailure.token) { () throws(CryptokiError) in
+                try KnownAnswerProof.make(hmac: handles[0], session: &session)
+            }
+        case .audit, .authentication, .canaryAuthentication, .vaultAuthentication, .importPair:
             return KnownAnswer.absent
         case .cipher, .canary, .vault:
             guard let handles = SuiteHandles(suite, handles) else { return nil }

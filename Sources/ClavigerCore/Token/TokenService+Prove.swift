@@ -27,8 +27,9 @@ extension TokenService {
     ) throws(TokenFailure) {
         for record in try stored({ () throws(StoreError) in try store.instanceKeys() }) {
             let name = ObjectName(instance: instance.id, version: record.version, role: record.role)
-            if record.knownAnswer == .absent {
-                let search = try theOneAsOrdered(name, record.suite, objects.take(name), &quarantine, &session)
+            if record.knownAnswer.ciphertext.isEmpty {
+                var search = try theOneAsOrdered(name, record.suite, objects.take(name), &quarantine, &session)
+                if record.role == .mac { try prove(&search, record.knownAnswer, &session) }
                 let handle = try require(search, record.role, objects)
                 if record.role == .mac { live.withLock { $0?.mac = handle } }
                 if record.role == .audit { try takeSigningKey(name, handle, &session) }
@@ -100,6 +101,20 @@ extension TokenService {
             return .none(
                 failure: nil,
                 more: "is there \(count) times, as label \(ordered[0].label): remove what was put there beside the first")
+        }
+    }
+
+    /// Leaves nothing found when an HMAC key is not the one of the known answer. Instances from before it was kept have none.
+    private func prove(
+        _ search: inout Search<ObjectHandle>, _ answer: KnownAnswer, _ session: inout Session
+    ) throws(TokenFailure) {
+        guard answer != .absent, let handle = search.found else { return }
+        do throws(CryptokiError) {
+            guard try KnownAnswerProof.make(hmac: handle, session: &session) != answer else { return }
+            search = .none(failure: nil, more: "is another one under its name, or damaged: its known answer fails")
+        } catch {
+            if error.meansLost { throw .lost(error.description) }
+            search = .none(failure: error)
         }
     }
 

@@ -55,6 +55,21 @@ package enum KnownAnswerProof {
         return digest == answer.digest
     }
 
+    // What no request begins with: bodies begin with a field's tag and length.
+    private static let text = Array("claviger known answer 1".utf8)
+
+    /// The known answer of an HMAC key: of what it says to a fixed text.
+    package static func make(hmac handle: ObjectHandle, session: inout Session) throws(CryptokiError) -> KnownAnswer {
+        var mac = [UInt8](repeating: 0, count: SHA256.byteCount)
+        let outcome = mac.withUnsafeMutableBytes { output in
+            Result { () throws(CryptokiError) in
+                try session.sign(.hmacSHA256, key: handle, data: text.span.bytes, into: output)
+            }
+        }
+        guard try outcome.get() == mac.count else { throw .malformedReply(.sign) }
+        return KnownAnswer(ciphertext: [], digest: SHA256.digest(mac.span.bytes))
+    }
+
     private static func header(_ name: ObjectName, _ suite: Suite) -> [UInt8] {
         Envelope.header(suite: suite, keyID: name.key, version: name.version)
     }
