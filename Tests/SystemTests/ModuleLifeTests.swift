@@ -189,8 +189,7 @@ import Testing
     }
 
     /// A login that never comes back, with nobody there to notice: the daemon ends itself for a restart.
-    @Test func c10_aHungLoginIsBounded() throws {
-        guard isLong else { return }
+    @Test(.enabled(if: isLong, "waits for the bound of half a minute: only with --long")) func c10_aHungLoginIsBounded() throws {
         let daemon = try DaemonHarness()
         let faults = try daemon.useFaultModule()
         try faults.set("C_Login hang")

@@ -153,8 +153,7 @@ import Testing
     }
 
     /// One hung call with the management session and then an outage: the daemon starts anew by itself, and serves.
-    @Test func c10_aHungCallAndAnOutage() throws {
-        guard isLong else { return }
+    @Test(.enabled(if: isLong, "waits for the bound of half a minute: only with --long")) func c10_aHungCallAndAnOutage() throws {
         let faulty = try Faulty()
         try deleteImportToken(faulty)
         try faulty.faults.set("C_DestroyObject label=:import count=1 hang", "C_FindObjectsInit count=1 hang", "absent")
