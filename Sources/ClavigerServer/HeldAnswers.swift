@@ -17,6 +17,9 @@ final class HeldAnswer: Sendable {
         self.frame = Mutex(frame)
     }
 
+    /// Gives its memory back, for an entry that was answered otherwise: who sends may be stuck.
+    func discard() { frame.withLock { $0.clear() } }
+
     /// Sends the answer, or `refusal` in place of a reply; wiped when the deadline was faster.
     func finish(_ refusal: Refusal?) {
         guard entry.claim() else { return frame.withLock { $0.clear() } }
@@ -39,8 +42,6 @@ final class HeldAnswers: Sendable {
         var waiting: [HeldAnswer] = []
         /// What is being sent.
         var inHand: [HeldAnswer] = []
-        /// What workers answer themselves.
-        var own: [InFlight] = []
         /// Whether somebody sends, who looks for more before ending.
         var isSending = false
         /// Whether a worker leaves it to the thread, which has not begun yet.
@@ -68,17 +69,17 @@ final class HeldAnswers: Sendable {
         if isIdle { bell.ring() }
     }
 
-    /// Lets the calling worker answer `entry`, with `body`, and then send what came meanwhile.
+    /// Lets the calling worker send its answer, with `body`, and then what came meanwhile.
     ///
     /// - Returns: false when another sends; nothing was done then.
-    func send(_ entry: InFlight, _ body: () -> Void) -> Bool {
+    func send(_ body: () -> Void) -> Bool {
         let isFree = state.withLock { state in
             guard !state.isSending else { return false }
             state.isSending = true
             return true
         }
         guard isFree else { return false }
-        watched(entry, body)
+        body()
         for _ in 0..<HeldAnswers.mostBatches {
             guard let batch = next() else { return true }
             send(batch)
@@ -91,15 +92,8 @@ final class HeldAnswers: Sendable {
         return true
     }
 
-    /// Runs `body`, in which a worker waits for a record and answers `entry`.
-    func watched(_ entry: InFlight, _ body: () -> Void) {
-        state.withLock { $0.own.append(entry) }
-        defer { state.withLock { $0.own.removeAll { $0 === entry } } }
-        body()
-    }
-
     /// What waits.
-    var entries: [InFlight] { state.withLock { $0.own + ($0.inHand + $0.waiting).map(\.entry) } }
+    var answers: [HeldAnswer] { state.withLock { $0.inHand + $0.waiting } }
 
     /// Works until `end`, and until nothing waits.
     func run() {
@@ -132,7 +126,7 @@ final class HeldAnswers: Sendable {
         // Once for all of them; what came of each is asked below.
         if let last = batch.last { _ = handler.secure(last.ticket) }
         for answer in batch {
-            answer.finish(handler.secure(answer.ticket, of: answer.entry.opcode))
+            answer.finish(handler.secure(answer.ticket, of: answer.isReply ? answer.entry.opcode : nil))
             handler.heldAnswers.end()
         }
     }

@@ -34,8 +34,9 @@ final class Watchdog: Sendable {
             let now = MonotonicClock.now()
             var next = now + ServerLimits.watchdogTick * 1_000_000
             refuseQueued(now)
-            for entry in core.held.entries {
-                if entry.deadline > now { next = min(next, entry.deadline) } else { abandon(entry) }
+            for answer in core.held.answers {
+                let deadline = answer.entry.deadline
+                if deadline > now { next = min(next, deadline) } else if abandon(answer.entry) { answer.discard() }
             }
             var overdue = crew.absentCount
             for post in crew.posts {
@@ -62,10 +63,14 @@ final class Watchdog: Sendable {
     }
 
     /// Refuses what a worker has begun.
-    private func abandon(_ entry: InFlight) {
-        guard entry.claim() else { return }
+    ///
+    /// - Returns: false when it was answered before.
+    @discardableResult
+    private func abandon(_ entry: InFlight) -> Bool {
+        guard entry.claim() else { return false }
         handler.abandoned(entry.request)
         entry.connection.finish(entry, Refusal(.deadline))
+        return true
     }
 
     // The reserved worker does nothing that can hang; only the token's library can.

@@ -135,32 +135,38 @@ final class Worker {
         }
         ticket = nil
         let length = service.handle(entry.request, frame: frame, reply: buffer.prefix(room), scheduling: scheduling)
-        done()
         let isWhole = length >= Limits.headerLength && length <= room
         // A reply was written from its beginning to its end; before a refusal anything may have been written.
         let isReply = isWhole && buffer.bytes[5] == FrameKind.reply.rawValue
         if isWhole {
-            answer(entry, UnsafeRawBufferPointer(buffer.prefix(length)), isReply: isReply)
+            answer(entry, UnsafeRawBufferPointer(buffer.prefix(length)), isReply: isReply, isGuest: scheduling is GuestScheduling)
         } else {
             core.logger.error("an answer of impossible length was discarded", metadata: ["opcode": "\(entry.opcode.entry.name)"])
             if entry.claim() { entry.connection.finish(entry, Refusal(.internalError)) }
         }
+        // Not before: the answer may wait for its record here.
+        done()
         service.delivered()
         buffer.wipe(isReply ? length : room)
     }
 
     /// Sends a whole answer, or has it wait for its record.
-    private func answer(_ entry: InFlight, _ frame: UnsafeRawBufferPointer, isReply: Bool) {
+    private func answer(_ entry: InFlight, _ frame: UnsafeRawBufferPointer, isReply: Bool, isGuest: Bool) {
         guard let ticket else { return send(entry, frame, isReply: isReply, nil) }
-        let sendNow = { self.send(entry, frame, isReply: isReply, self.handler.secure(ticket, of: entry.opcode)) }
-        if ticket.isFlushed || !core.held.send(entry, sendNow) {
+        let sendNow = {
+            // A refusal has been counted as one.
+            let refusal = self.handler.secure(ticket, of: isReply ? entry.opcode : nil)
+            self.send(entry, frame, isReply: isReply, refusal)
+        }
+        // A guest does not send for others: its host has the token.
+        if ticket.isFlushed || isGuest || !core.held.send(sendNow) {
             var chain = ChunkChain(core.pool)
             // Not from what is kept for replies: an answer that may leave must not lack the room.
             if chain.reserve(frame.count, for: .input) {
                 chain.append(frame)
                 return core.held.push(HeldAnswer(entry: entry, ticket: ticket, isReply: isReply, frame: chain))
             }
-            core.held.watched(entry, sendNow)
+            sendNow()
         }
     }
 
@@ -182,6 +188,8 @@ final class Worker {
         let length = queued.moveFrame(to: guestRequest.bytes)
         let frame = UnsafeRawBufferPointer(guestRequest.prefix(length))
         post.work.withLock { $0.guest = queued.entry }
+        let ticketOfHost = ticket
+        defer { ticket = ticketOfHost }
         perform(queued.entry, frame, guestReply, guestReply.bytes.count, GuestScheduling(entry: queued.entry, host: self)) {
             post.work.withLock { $0.guest = nil }
         }

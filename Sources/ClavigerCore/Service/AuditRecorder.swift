@@ -205,7 +205,7 @@ package final class AuditRecorder: Sendable {
                 let ticket = try log.add(body, flushed: durability == .fsync)
                 if !hold(ticket) {
                     try log.secure(ticket)
-                } else if refusal != nil {
+                } else if refusal != nil || request.isCounted(nil) {
                     underWay.withLock { $0.append((ticket, record)) }
                 }
             } else {

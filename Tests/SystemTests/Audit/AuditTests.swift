@@ -156,4 +156,15 @@ import Testing
         let events = try daemon.auditRecords().map(\.event)
         #expect(events.contains("key-create") && !events.contains("wrap"))
     }
+
+    /// What was refused is counted as that, and not as done as well once its record is kept.
+    @Test(arguments: ["fsync", "buffered"]) func aRefusalIsCountedOnce(durability: String) throws {
+        let daemon = try DaemonHarness.running(DaemonHarness.audit("durability = \"\(durability)\""))
+        let client = daemon.client()
+        let key = try client.createKey(name: "there").id
+        #expect(refusal { () throws(ClientError) in try client.wrap(.name("absent"), [1]) } == .denied)
+        _ = try client.wrap(.id(key), [1])
+        let counts = try client.metrics().split(separator: "\n").filter { $0.hasPrefix("claviger_requests_total{operation=\"wrap\"") }
+        #expect(Set(counts.map { $0.split(separator: "outcome=").last }) == ["\"denied\"} 1", "\"success\"} 1"])
+    }
 }
