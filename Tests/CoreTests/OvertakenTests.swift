@@ -108,7 +108,7 @@ import Testing
         #expect(try instance.ask(.keyCreate, creation(1), as: stranger) { _ in true })
         // Asked again it has its answer, as long as it may be asked.
         #expect(try instance.ask(.keyCreate, creation(1), as: stranger) { _ in true })
-        let key = try #require(service.snapshots.current.keys.values.first)
+        let key = try #require(service.snapshots.current.keys.values.first { _ in true })
         let update = KeyUpdateRequest(key: .id(key.id), operation: OperationID(high: 6, low: 1))
         #expect(try instance.ask(.keyUpdate, update, as: stranger) { _ in true })
         let allowed = ChangeNote(event: Opcode.keyCreate.entry.name, caller: stranger, ring: "ra")
@@ -144,7 +144,7 @@ import Testing
         }
         func last() throws -> Set<Allowance> { Set(try #require(notes.withLock { $0.last }).allowances) }
         #expect(try instance.ask(.keyCreate, creation(1), as: stranger) { _ in true })
-        let key = try #require(service.snapshots.current.keys.values.first)
+        let key = try #require(service.snapshots.current.keys.values.first { _ in true })
         #expect(try last() == [Allowance(permission: .createKeys, target: .ring("ra"))])
         try send(
             instance, .keyMove, KeyMoveRequest(key: .id(key.id), operation: OperationID(high: 6, low: 2), ring: "rb"))

@@ -9,7 +9,7 @@ package final class Snapshot: Sendable {
     /// The token generation in which the handles are valid; 0 before the token was ever held.
     package let generation: UInt64
     /// All keys.
-    package let keys: [KeyID: KeyEntry]
+    package let keys: KeyMap
     /// The ids of the keys that carry a name.
     package let names: [String: [KeyID]]
     /// The key that an alias stands for.
@@ -20,15 +20,23 @@ package final class Snapshot: Sendable {
     package let settings: SettingValues
 
     /// A snapshot of these keys.
-    package init(epoch: UInt64, generation: UInt64, keys: [KeyID: KeyEntry], settings: SettingValues = SettingValues()) {
+    package init(epoch: UInt64, generation: UInt64, keys: KeyMap, settings: SettingValues = SettingValues()) {
         self.epoch = epoch
         self.generation = generation
         self.keys = keys
         self.settings = settings
-        names = Dictionary(grouping: keys.values.map { ($0.name, $0.id) }, by: { $0.0 }).mapValues { $0.map(\.1).sorted() }
+        let all = Array(keys.values)
+        names = Dictionary(grouping: all.map { ($0.name, $0.id) }, by: { $0.0 }).mapValues { $0.map(\.1).sorted() }
         aliases = Dictionary(
-            keys.values.flatMap { key in key.stored.aliases.map { ($0, key.id) } }, uniquingKeysWith: { first, _ in first })
-        order = keys.values.sorted { ($0.created, $0.id) < ($1.created, $1.id) }.map(\.id)
+            all.flatMap { key in key.stored.aliases.map { ($0, key.id) } }, uniquingKeysWith: { first, _ in first })
+        order = all.sorted { ($0.created, $0.id) < ($1.created, $1.id) }.map(\.id)
+    }
+
+    /// A snapshot of these keys.
+    package convenience init(
+        epoch: UInt64, generation: UInt64, keys: [KeyID: KeyEntry], settings: SettingValues = SettingValues()
+    ) {
+        self.init(epoch: epoch, generation: generation, keys: KeyMap(keys), settings: settings)
     }
 
     private init(_ old: Snapshot, replacing id: KeyID, by key: KeyEntry?) {
@@ -79,7 +87,7 @@ package final class Snapshot: Sendable {
         return aliases
     }
 
-    private static func order(_ order: [KeyID], inserting key: KeyEntry, _ keys: [KeyID: KeyEntry]) -> [KeyID] {
+    private static func order(_ order: [KeyID], inserting key: KeyEntry, _ keys: KeyMap) -> [KeyID] {
         // New keys are nearly always the youngest: look for the place from the end.
         var place = order.count
         while place > 0, let other = keys[order[place - 1]], (other.created, other.id) > (key.created, key.id) { place -= 1 }
@@ -124,7 +132,7 @@ package final class SnapshotBox: Sendable {
     private let box: Mutex<Snapshot>
 
     package init() {
-        box = Mutex(Snapshot(epoch: 0, generation: 0, keys: [:]))
+        box = Mutex(Snapshot(epoch: 0, generation: 0, keys: KeyMap()))
     }
 
     /// The snapshot now.

@@ -147,7 +147,7 @@ extension TokenService {
         let asFailure = { (error: StoreError) in TokenFailure(error) }
         let orders = try mapping(asFailure) { () throws(StoreError) in try store.destroyOrders() }
         guard !orders.isEmpty else { return }
-        let needed = try ledger.load()
+        let needed = KeyMap(try ledger.load())
         var done: [DestroyOrder] = []
         for order in orders {
             guard !isNeeded(order, needed) else {
@@ -173,7 +173,7 @@ extension TokenService {
     }
 
     /// Whether a version that is in use is made of the object: then the order is wrong, whoever wrote it.
-    private func isNeeded(_ order: DestroyOrder, _ keys: [KeyID: KeyEntry]) -> Bool {
+    private func isNeeded(_ order: DestroyOrder, _ keys: KeyMap) -> Bool {
         guard let name = ObjectName(objectID: order.objectID) else { return false }
         if name.key.bytes == instance.id.bytes { return true }
         guard name.role == .cipher || name.role == .authentication, let key = keys[name.key],

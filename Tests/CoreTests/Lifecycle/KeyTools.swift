@@ -107,11 +107,13 @@ extension TestInstance {
 
     /// The stored keys and versions of this moment.
     func stored() throws -> [KeyID: StoredEntry] {
-        try service.snapshots.current.keys.mapValues { key in
-            StoredEntry(
-                key: key.stored, versions: key.versions.map(\.stored), counts: key.versions.map(\.use.counts),
-                hasHandles: key.versions.map { $0.handles != nil })
-        }
+        Dictionary(
+            uniqueKeysWithValues: try service.snapshots.current.keys.values.map { key in
+                let entry = StoredEntry(
+                    key: key.stored, versions: key.versions.map(\.stored), counts: key.versions.map(\.use.counts),
+                    hasHandles: key.versions.map { $0.handles != nil })
+                return (key.id, entry)
+            })
     }
 }
 
