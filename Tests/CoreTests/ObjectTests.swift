@@ -173,8 +173,8 @@ private struct Workbench: ~Copyable {
         case .cipher, .canary, .vault:
             let isProven = try bench.isProven(name, handle)
             #expect(isProven && answer != .absent)
-        case .mac, .audit, .authentication, .canaryAuthentication, .vaultAuthentication, .importPair:
-            #expect(answer == .absent)
+        case .mac: #expect(answer?.ciphertext == [] && answer?.digest.count == SHA256.byteCount)
+        case .audit, .authentication, .canaryAuthentication, .vaultAuthentication, .importPair: #expect(answer == .absent)
         }
         #expect(try files.objects().subtracting(before) == fresh)
         // A second object of the name makes both doubtful: neither is used, neither is destroyed.
@@ -205,11 +205,11 @@ private struct Workbench: ~Copyable {
         #expect(left == 0)
     }
 
-    /// Only what was not there before is new, and only object files are.
-    @Test func whatIsNewIsTold() throws {
+    /// Only what was not there before is new, and only object files are; asked of the kernel, or found by listing.
+    @Test(arguments: [true, false]) func whatIsNewIsTold(isWatched: Bool) throws {
         let directory = try TemporaryDirectory()
         let storage = directory.file("storage")
-        let files = TokenFiles(storage: storage, stateDirectory: directory.path)
+        let files = TokenFiles(storage: storage, stateDirectory: directory.path, isWatched: isWatched)
         func put(_ names: String...) throws { for name in names { try overwrite(storage + "/" + name, []) } }
         for path in [storage, storage + "/a", storage + "/b"] { try Files.makeDirectory(path) }
         try put("a/token.object", "a/1.object", "a/1.lock", "b/token.object")
@@ -224,6 +224,9 @@ private struct Workbench: ~Copyable {
         try put("c/token.object", "c/1.object")
         #expect(try files.objects(since: before).contains(storage + "/c/1.object"))
         #expect(try Files.list(storage + "/a") == ["1.lock", "1.object", "2.lock", "2.object", "token.object"])
+        // What has gone again is not there.
+        #expect(unlink(storage + "/a/2.object") == 0)
+        #expect(try !files.objects(since: before).contains(storage + "/a/2.object"))
     }
 
     @Test func twoObjectsOfOneNameAreNobodysChoice() throws {

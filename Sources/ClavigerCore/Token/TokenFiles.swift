@@ -15,9 +15,13 @@ package struct TokenFiles: Sendable {
     /// The file of the token itself, one in each token's directory.
     package static let tokenFile = "token.object"
 
+    /// Whether the kernel is asked what comes into the directories; else they are listed.
+    private let isWatched: Bool
+
     /// The files below `storage`; copies go into `stateDirectory`.
-    package init(storage: String, stateDirectory: String) {
+    package init(storage: String, stateDirectory: String, isWatched: Bool = true) {
         self.storage = storage
+        self.isWatched = isWatched
         copies = stateDirectory + "/token-copies"
     }
 
@@ -137,14 +141,19 @@ package struct TokenFiles: Sendable {
         return paths
     }
 
-    /// What is in the tokens' directories at a moment.
+    /// What is in the tokens' directories at a moment: as names, or as what the kernel tells of them from then on.
     package struct Moment: Sendable {
         fileprivate var names: [String: Set<Int>] = [:]
+        fileprivate var arrivals: Arrivals?
     }
 
     /// What is there now, to be compared with what is there later. With every change, so it must not take long with many objects.
     package func moment() throws(FileError) -> Moment {
         var moment = Moment()
+        if isWatched, let arrivals = Arrivals(in: try tokenDirectories().map({ storage + "/" + $0 })) {
+            moment.arrivals = arrivals
+            return moment
+        }
         for token in try tokenDirectories() { moment.names[token] = try Files.digests(storage + "/" + token) }
         return moment
     }
@@ -154,9 +163,12 @@ package struct TokenFiles: Sendable {
     package func objects(since before: Moment) throws(FileError) -> Set<String> {
         var paths: Set<String> = []
         for token in try tokenDirectories() {
-            for name in try Files.list(storage + "/" + token, except: before.names[token] ?? [])
-            where name.hasSuffix(".object") && name != TokenFiles.tokenFile {
-                paths.insert(storage + "/" + token + "/" + name)
+            let directory = storage + "/" + token
+            let came = try before.arrivals?.names(in: directory)
+            let names = if let came { Array(came) } else { try Files.list(directory, except: before.names[token] ?? []) }
+            for name in names where name.hasSuffix(".object") && name != TokenFiles.tokenFile {
+                // One that has gone again is none.
+                if came == nil || Files.status(directory + "/" + name) != nil { paths.insert(directory + "/" + name) }
             }
         }
         return paths
