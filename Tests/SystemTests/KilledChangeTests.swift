@@ -27,7 +27,7 @@ import Testing
         #expect(play.leftovers > 0 || !isLong, "no kill left anything to be settled: seed \(seed)")
         print(
             "KilledChangeTests: \(rounds) kills, \(play.cutOff) before the answer, \(play.leftovers) that left an object to be "
-                + "settled; in the end \(play.objects) objects")
+                + "settled, \(play.halfMade) of them half-made; in the end \(play.objects) objects")
     }
 }
 
@@ -41,8 +41,11 @@ private struct KillPlay {
     private let daemon: DaemonHarness
     private let instance: InstanceID
     private var generator: SeededGenerator
-    private let planted: [TokenVisit.Entry]
-    private let orphans: [String]
+    // What is nobody's: planted, and what a kill in the midst of the token's own writing left half-made.
+    private var planted: [TokenVisit.Entry]
+    private var orphans: [String]
+    /// How many kills left an object half-made.
+    private(set) var halfMade = 0
     private var number = 0
     private var generated = KeyID(high: 0, low: 0)
     private var imported = KeyID(high: 0, low: 0)
@@ -203,10 +206,11 @@ private struct KillPlay {
         daemon.kill()
         let told = try peer.nextOrEnd()
         if told == nil { cutOff += 1 }
-        try await lookBefore(kind)
+        let begun = try await lookBefore(kind)
         try daemon.start()
         let comment = Comment("seed \(seed), \(kind)")
         #expect(try daemon.wait(for: .ready).state == .ready, comment)
+        takeHalfMade(begun)
         #expect(try daemon.client().status().quarantined == UInt32(orphans.count), "\(comment): \(lastLines)")
         for label in orphans { #expect(daemon.log.contains(label), comment) }
         #expect(daemon.stop() == 0, comment)
@@ -269,7 +273,21 @@ private struct KillPlay {
         return found
     }
 
-    private mutating func lookBefore(_ kind: KilledChange) async throws {
+    /// The token makes an object attribute by attribute: one that is cut off can be there and be no key. It is nobody's then.
+    private mutating func takeHalfMade(_ begun: [TokenVisit.Entry]) {
+        let lines = daemon.log.split(separator: "\n")
+        for entry in begun where !orphans.contains(entry.label) {
+            guard lines.contains(where: { $0.contains("quarantined label=\(entry.label) ") }),
+                lines.contains(where: { $0.contains("left nothing usable behind") })
+            else { continue }
+            planted.append(entry)
+            orphans.append(entry.label)
+            halfMade += 1
+        }
+    }
+
+    /// - Returns: the objects that a change which was begun has left.
+    private mutating func lookBefore(_ kind: KilledChange) async throws -> [TokenVisit.Entry] {
         let comment = Comment("seed \(seed), \(kind), before the start")
         let names = try names()
         let rest = try await rest(names, comment)
@@ -278,6 +296,7 @@ private struct KillPlay {
             #expect(begun.contains(entry.id) || names.ordered.contains(entry.id), "\(comment): \(entry.label)")
         }
         if !rest.isEmpty { leftovers += 1 }
+        return rest.filter { begun.contains($0.id) }
     }
 
     private mutating func lookAfter(_ kind: KilledChange) async throws {

@@ -164,7 +164,8 @@ import Testing
         let key = try client.createKey(name: "there").id
         #expect(refusal { () throws(ClientError) in try client.wrap(.name("absent"), [1]) } == .denied)
         _ = try client.wrap(.id(key), [1])
-        let counts = try client.metrics().split(separator: "\n").filter { $0.hasPrefix("claviger_requests_total{operation=\"wrap\"") }
+        let family = "claviger_requests_total{operation=\"wrap\""
+        let counts = try client.metrics().split(separator: "\n").filter { $0.hasPrefix(family) }
         #expect(Set(counts.map { $0.split(separator: "outcome=").last }) == ["\"denied\"} 1", "\"success\"} 1"])
     }
 }
