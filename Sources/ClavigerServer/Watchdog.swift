@@ -85,6 +85,7 @@ final class Watchdog: Sendable {
         do throws(ServerError) {
             if try crew.replace(post) {
                 post.requests.0?.endWork()
+                post.requests.1?.endWork()
                 core.counters.replacedCount.add(1, ordering: .relaxed)
                 core.logger.warning(
                     "a worker is stuck in the token; another takes its place",

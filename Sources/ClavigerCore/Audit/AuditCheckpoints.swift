@@ -19,7 +19,10 @@ enum AuditCheckpoints {
     static func newest(
         in directory: String, of instance: InstanceID, signedBy key: SigningPublicKey, mostBytes: Int = mostBytes
     ) throws(FileError) -> AuditHead? {
-        guard Files.status(directory) != nil else { return nil }
+        guard Files.status(directory) != nil else {
+            guard errno == ENOENT else { throw FileError("examine", directory, errno) }
+            return nil
+        }
         var search = Search(instance: instance, key: key)
         var rest = mostBytes
         for segment in try AuditSegment.list(directory).reversed() {
@@ -43,12 +46,12 @@ enum AuditCheckpoints {
         /// - Returns: whether the one before it is wanted.
         mutating func takes(_ line: UnsafeRawBufferPointer) -> Bool {
             guard let parts = AuditLine.parts(line), AuditLine.isEvent("checkpoint", parts, line) else { return true }
+            // Those that say no epoch cost no signature: a daemon that doubts its database makes them too.
+            guard let head = (try? JSONValue(Array(line)))?["checkpoint"].flatMap({ AuditHead($0) }), head.instance == instance,
+                let epoch = head.epoch, epoch < Head.maximumEpoch
+            else { return true }
             candidates += 1
-            if let head = (try? JSONValue(Array(line)))?["checkpoint"].flatMap({ AuditHead($0) }), head.instance == instance,
-                let epoch = head.epoch, epoch < Head.maximumEpoch, head.isSigned(by: key)
-            {
-                found = head
-            }
+            if head.isSigned(by: key) { found = head }
             return !isOver
         }
     }

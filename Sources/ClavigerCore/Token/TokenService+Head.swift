@@ -36,7 +36,7 @@ extension TokenService {
         let remembered = anchors.first?.epoch ?? 0
         let isUsed = try mapping({ (error: StoreError) in TokenFailure(error) }) { () throws(StoreError) in try store.isUsed() }
         // Who has followed every change knows more than the log, and an outage of the token must not take the log's disk to end.
-        let checkpoint = isFollowed ? nil : newestCheckpoint()
+        let checkpoint = isFollowed ? nil : try newestCheckpoint()
         let evidence = Evidence(remembered: remembered, checkpoint: checkpoint, isFollowed: isFollowed)
         if let doubt = doubt(head, digest, log, evidence, isUsed: isUsed) {
             guard acceptsDatabase.exchange(false, ordering: .relaxed) else {
@@ -75,16 +75,15 @@ extension TokenService {
         var epoch: UInt64 { max(remembered, checkpoint?.epoch ?? 0) }
     }
 
-    /// What the audit log proves of the database's epoch. A log that is not there or cannot be read proves nothing; nor does it speak
-    /// against the database.
-    private func newestCheckpoint() -> AuditHead? {
+    /// What the audit log proves of the database's epoch. A log that is not there proves nothing; nor does it speak against the database.
+    /// With one that cannot be read nothing is believed yet: the next attempt may read it, and keys are not used without a log anyway.
+    private func newestCheckpoint() throws(TokenFailure) -> AuditHead? {
         guard let key = signingPublicKey else { return nil }
         let directory = configuration.auditDirectory
         do throws(FileError) {
             return try AuditCheckpoints.newest(in: directory, of: instance.id, signedBy: key)
         } catch {
-            log.warning("the database cannot be compared with the audit log", metadata: ["error": "\(error)"])
-            return nil
+            throw .lost("the database cannot be compared with the audit log: \(error)")
         }
     }
 

@@ -138,6 +138,18 @@ import Testing
         #expect(try proven(log, mostBytes: end + 1) == 9)
     }
 
+    /// Checkpoints that say no epoch, as a daemon makes them that does not believe its database, hide none before them.
+    @Test func thoseWithoutAnEpochHideNothing() throws {
+        let log = try sealed()
+        log.signer.isAway.store(false, ordering: .relaxed)
+        log.epoch.withLock { $0 = nil }
+        for _ in 0...AuditCheckpoints.mostCandidates {
+            try log.append(1)
+            try log.log.seal()
+        }
+        #expect(try proven(log) == 9)
+    }
+
     /// No log, an empty one, and what has a segment's name and is none.
     @Test func thereMayBeNothingToFind() throws {
         let log = try TestLog()
@@ -155,6 +167,10 @@ import Testing
         #expect(throws: FileError.self) {
             try AuditCheckpoints.newest(in: try log.segments[0].path, of: TestLog.instance, signedBy: key)
         }
+        // What is there and cannot be looked at is not the same as nothing.
+        let loop = log.path + "/loop"
+        #expect(symlink(loop, loop) == 0)
+        #expect(throws: FileError.self) { try AuditCheckpoints.newest(in: loop, of: TestLog.instance, signedBy: key) }
     }
 
     /// Backwards the same lines come as forwards, wherever blocks begin, and what is longer than any record is left out.
