@@ -224,9 +224,10 @@ import Testing
         }
     }
 
-    /// Session objects end with the operation that needed them, whether it succeeded or not.
-    @Test func suite3LeavesNothingBehind() throws {
-        try SoftToken.shared().withObjects {
+    /// Session objects end with the operation that needed them, whether it succeeded or not. In a process of its own: all of a process
+    /// see the session objects of its other sessions.
+    @Test func suite3LeavesNothingBehind() async {
+        await #expect(processExitsWith: .success) {
             var cipher = try Cipher.make()
             let handles = try Self.handles(.aesKeyWrapWithHMAC, &cipher.session)
             func count(_ cipher: inout Cipher) throws -> Int {
