@@ -135,9 +135,9 @@ import Testing
         let instance = try prepared()
         let service = try instance.service
         let notes = Mutex<[ChangeNote]>([])
-        service.store.admission.withLock { admission in
-            let before = admission
-            admission = { note in
+        service.store.hooks.withLock { hooks in
+            let before = hooks.admission
+            hooks.admission = { note in
                 notes.withLock { $0.append(note) }
                 return before?(note) ?? true
             }

@@ -94,7 +94,7 @@ package final class AuditRecorder: Sendable {
         self.time = time
         self.logger = logger
         let auditLog = log
-        store.auditPosition.withLock { $0 = { auditLog.position } }
+        store.hooks.withLock { $0.auditPosition = { auditLog.position } }
     }
 
     /// Opens the log, puts into it what a crash left in the outbox, and records the start. Call it once the token has been held or

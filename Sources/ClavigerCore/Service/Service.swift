@@ -57,11 +57,11 @@ package final class Service: RequestHandler {
         let ledger = AccessLedger(store: store, authoriser: authoriser, log: log)
         access = ledger
         let authoriser = authoriser
-        store.admission.withLock { $0 = { authoriser.mayStill($0, in: snapshots.current) } }
+        store.hooks.withLock { $0.admission = { authoriser.mayStill($0, in: snapshots.current) } }
         let token = token
-        store.whenForeign.withLock {
+        store.hooks.withLock {
             // Nothing counts until the next binding has verified what is there; it begins at once.
-            $0 = { [weak token] in
+            $0.whenForeign = { [weak token] in
                 authoriser.box.publish(isVerified: false, grants: [], customRoles: [])
                 token?.declareLost(StoreError.changedOutside.description)
             }

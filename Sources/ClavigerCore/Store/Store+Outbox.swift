@@ -33,7 +33,7 @@ extension Store {
         var instance = InstanceID(high: 0, low: 0)
         try connection.run("SELECT id FROM instance") { row throws(StoreError) in instance = try row.identifier(0) }
         var after: UInt64
-        if let place = auditPosition.withLock({ $0 }) {
+        if let place = hooks.withLock({ $0.auditPosition }) {
             let position = place()
             try setAnchor(position, connection)
             after = position.sequence

@@ -9,19 +9,12 @@ import Synchronization
 package final class Store: Sendable {
     // SQLiteConnection is not Sendable; it never leaves the lock.
     private let connection: Mutex<SQLiteConnection>
-    /// Where the audit log stands on the disk, once somebody keeps one.
-    let auditPosition = Mutex<(@Sendable () -> AuditPosition)?>(nil)
+    /// What is asked of others.
+    let hooks = Mutex(StoreHooks())
     /// Whether records may wait for the log. Set after each is durable, so that a look at the table is worth its cost.
     let hasOutbox = Atomic(true)
     /// The database file.
     package let path: String
-
-    /// Whether a change's caller may still make it, asked where changes follow one another: one that was allowed when it was begun must not
-    /// be made after that was taken back.
-    let admission = Mutex<(@Sendable (ChangeNote) -> Bool)?>(nil)
-
-    /// Told when another program has changed the database while it was believed. Called with no lock of the store held.
-    let whenForeign = Mutex<(@Sendable () -> Void)?>(nil)
 
     /// Who signs what changes; nil before the database was believed.
     let signer = Mutex<(any HeadSigner)?>(nil)
@@ -91,7 +84,7 @@ package final class Store: Sendable {
 
     private func noticing<R>(_ body: () throws(StoreError) -> R) throws(StoreError) -> R {
         do throws(StoreError) { return try body() } catch {
-            if error == .changedOutside { whenForeign.withLock { $0 }?() }
+            if error == .changedOutside { hooks.withLock { $0.whenForeign }?() }
             throw error
         }
     }
@@ -113,7 +106,7 @@ package final class Store: Sendable {
     func change<R: Sendable>(
         _ note: ChangeNote?, _ body: (SQLiteConnection) throws(StoreError) -> R
     ) throws(StoreError) -> R {
-        let admission = admission.withLock { $0 }
+        let admission = hooks.withLock { $0.admission }
         let result = try transaction { connection throws(StoreError) in
             if let note, let admission, !admission(note) { throw .overtaken }
             let result = try body(connection)

@@ -47,12 +47,44 @@ import Testing
         try store.settle(AuditPosition(sequence: 4, hash: [UInt8](repeating: 2, count: 32)), forgetting: [])
         #expect(try store.anchor() == AuditPosition(sequence: 5, hash: hash))
         // A change anchors the log where it stands.
-        store.auditPosition.withLock { $0 = { AuditPosition(sequence: 9, hash: hash) } }
+        store.hooks.withLock { $0.auditPosition = { AuditPosition(sequence: 9, hash: hash) } }
         _ = try store.change(ChangeNote(event: "x", caller: nil)) { connection throws(StoreError) in
             try connection.run("SELECT 1")
         }
         #expect(try store.anchor()?.sequence == 9)
         #expect(try store.outbox().map(\.after) == [9])
+    }
+
+    /// What the store asks of others it asks in the same way after any number of changes: a closure that is wrapped anew with each of them
+    /// makes each slower, and ends with the stack.
+    @Test func noChangeMakesTheNextOneDeeper() throws {
+        let directory = try TemporaryDirectory()
+        let store = try store(directory)
+        let places = Mutex<[UInt]>([])
+        // Where the stack is when `hook` is called.
+        let hook: @Sendable () -> Void = {
+            var mark = 0
+            let place = withUnsafePointer(to: &mark) { UInt(bitPattern: $0) }
+            places.withLock { $0.append(place) }
+        }
+        store.hooks.withLock {
+            $0.auditPosition = {
+                hook()
+                return AuditPosition(sequence: 1, hash: [UInt8](repeating: 1, count: 32))
+            }
+            $0.admission = { _ in
+                hook()
+                return true
+            }
+        }
+        for _ in 0..<50 {
+            _ = try store.change(ChangeNote(event: "x", caller: nil)) { connection throws(StoreError) in
+                try connection.run("SELECT 1")
+            }
+        }
+        let seen = places.withLock { $0 }
+        #expect(seen.count == 100)
+        for index in 2..<seen.count { #expect(seen[index] == seen[index % 2]) }
     }
 
     @Test func aRecordBelongsToTheRequestOfItsThread() throws {
