@@ -54,7 +54,7 @@ package struct AuditHead: Sendable, Equatable {
         text.text("instance", "\(instance)")
         text.number("sequence", position.sequence)
         text.hex("hash", position.hash)
-        text.text("time", AuditTime.text(time))
+        text.time("time", time)
         if let epoch { text.number("epoch", epoch) }
         text.hex("signature", signature)
     }

@@ -8,29 +8,31 @@ package enum AuditTime {
 
     /// The time of milliseconds since 1970.
     package static func text(_ milliseconds: UInt64) -> String {
-        String(unsafeUninitializedCapacity: length) { buffer in
-            let time = min(milliseconds, end - 1)
-            let (year, month, day) = date(Int(time / 86_400_000))
-            let second = Int(time / 1000 % 86_400)
-            var place = 0
-            func put(_ value: Int, _ width: Int, _ separator: Unicode.Scalar) {
-                var rest = value
-                for index in stride(from: place + width - 1, through: place, by: -1) {
-                    buffer[index] = UInt8(ascii: "0") + UInt8(rest % 10)
-                    rest /= 10
-                }
-                buffer[place + width] = UInt8(ascii: separator)
-                place += width + 1
+        var bytes: [UInt8] = []
+        append(milliseconds, to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Appends the time of milliseconds since 1970.
+    static func append(_ milliseconds: UInt64, to bytes: inout [UInt8]) {
+        let time = min(milliseconds, end - 1)
+        let (year, month, day) = date(Int(time / 86_400_000))
+        let second = Int(time / 1000 % 86_400)
+        func put(_ value: Int, _ places: Int, _ separator: Unicode.Scalar) {
+            var place = places
+            while place > 0 {
+                bytes.append(UInt8(ascii: "0") + UInt8(value / place % 10))
+                place /= 10
             }
-            put(year, 4, "-")
-            put(month, 2, "-")
-            put(day, 2, "T")
-            put(second / 3600, 2, ":")
-            put(second / 60 % 60, 2, ":")
-            put(second % 60, 2, ".")
-            put(Int(time % 1000), 3, "Z")
-            return length
+            bytes.append(UInt8(ascii: separator))
         }
+        put(year, 1000, "-")
+        put(month, 10, "-")
+        put(day, 10, "T")
+        put(second / 3600, 10, ":")
+        put(second / 60 % 60, 10, ":")
+        put(second % 60, 10, ".")
+        put(Int(time % 1000), 100, "Z")
     }
 
     /// The milliseconds of a time in this form, or of one cut after the day, the minute, the second; nil for another text.

@@ -42,6 +42,20 @@ struct JSONText {
         quote(value)
     }
 
+    /// A time, as `AuditTime` writes it.
+    mutating func time(_ name: StaticString, _ milliseconds: UInt64) {
+        begin(name)
+        bytes.append(UInt8(ascii: "\""))
+        AuditTime.append(milliseconds, to: &bytes)
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    /// Fields of this object that another writer wrote, at least one.
+    mutating func fields(_ written: [UInt8]) {
+        begin(nil)
+        bytes += written
+    }
+
     /// A text of a fixed beginning and a number.
     mutating func text(_ name: StaticString, _ beginning: StaticString, _ number: some BinaryInteger) {
         begin(name)

@@ -179,10 +179,13 @@ package final class AuditRecorder: Sendable {
 
     /// Records a request, before its answer can leave.
     ///
-    /// - Parameter hold: is offered the ticket of a record that is not on the disk yet; true when the answer waits for it elsewhere.
+    /// - Parameters:
+    ///   - phrases: the calling worker's.
+    ///   - hold: is offered the ticket of a record that is not on the disk yet; true when the answer waits for it elsewhere.
     /// - Returns: the refusal to answer with instead, where there is no recording it.
     func keep(
-        _ request: RequestRecord, _ refusal: Refusal?, _ trace: RequestTrace, hold: (RecordTicket) -> Bool
+        _ request: RequestRecord, _ refusal: Refusal?, _ trace: RequestTrace, _ phrases: inout AuditPhrases,
+        hold: (RecordTicket) -> Bool
     ) -> Refusal? {
         let entry = request.request.opcode.entry
         if refusal == nil, entry.permission == .observe { return nil }
@@ -199,7 +202,7 @@ package final class AuditRecorder: Sendable {
         let kind = record.refusal.map { request.kind($0, trace.initiator) }
         if let kind, request.isCounted(refusal), !denials.admit(record, kind, now: Clock.monotonic()) { return nil }
         do throws(AuditFailure) {
-            let body = record.body(token.instance.id)
+            let body = record.body(token.instance.id, &phrases)
             // The thread that answers how the daemon is must not get stuck in the disk.
             if !entry.isManagement, entry.permission != .observe {
                 let ticket = try log.add(body, flushed: durability == .fsync)

@@ -14,6 +14,7 @@ final class ServiceWorker: RequestWorker {
     var uses: [KeyUse] = []
     /// What it is allowed by, where it is a change.
     var allowances: Allowances?
+    private var phrases = AuditPhrases()
     // Closed between the last check and the queueing of an answer.
     private let gate: AnswerFence.Gate
 
@@ -88,7 +89,7 @@ final class ServiceWorker: RequestWorker {
         guard let audit = service.audit, let trace else { return nil }
         var record = record
         record.isLate = scheduling.isAbandoned
-        return audit.keep(record, refusal, trace, hold: hold)
+        return audit.keep(record, refusal, trace, &phrases, hold: hold)
     }
 
     func delivered() {

@@ -1,5 +1,6 @@
 import ClavigerWire
 import SecureMemory
+import Support
 import Testing
 
 @testable import ClavigerCore
@@ -49,6 +50,31 @@ import Testing
             let text = String(decoding: record.body(Self.instance), as: UTF8.self)
             #expect(text.contains("\"outcome\":\"failure\",\"severity\":\"\(severity)\""))
             #expect(text.contains("\"reasonType\":\"\(code.name)\"") && !text.contains("reasonForFailure"))
+        }
+    }
+
+    /// What is written once for many records is what each of them would have written, also when there are more callers than it knows.
+    @Test func whatIsKnownOfACallerChangesNoByte() {
+        var random = SeededGenerator(seed: 11)
+        var phrases = AuditPhrases()
+        for index in 0..<2_000 {
+            var record = AuditRecord(event: ["wrap", "unwrap", "key-read", "key-create"].randomElement(using: &random)!, time: 7)
+            let units = [nil, "a.service", "b.service"]
+            let caller = Caller(
+                pid: .random(in: 1...3, using: &random), uid: .random(in: 0...1, using: &random), gid: 100,
+                groups: [], unit: units.randomElement(using: &random)!, pidfdVerified: true)
+            let name = ["alice", "bob", nil].randomElement(using: &random)!
+            if index % 7 > 0 { record.initiator = AuditRecord.Initiator(caller: caller, name: name) }
+            if index % 11 == 0 { record.id = OperationID(high: 1, low: UInt64(index)) }
+            if index % 13 == 0 { record.refusal = Refusal(.denied) }
+            if index % 17 == 0 { record.reason = "by policy" }
+            if index % 5 == 0 {
+                let codes: [RefusalCode?] = [nil, .decryptionFailed]
+                record.items = codes.map { AuditRecord.Item(key: Self.key, version: 1, code: $0, count: 2) }
+            }
+            record.target = AuditRecord.Target(key: Self.key, version: UInt32(index))
+            record.request = UInt32(index)
+            #expect(record.body(Self.instance, &phrases) == record.body(Self.instance))
         }
     }
 

@@ -1,0 +1,43 @@
+import ClavigerWire
+
+/// What a caller's successful requests of one kind have in common in their records, as it is written: made once and not for each of them.
+///
+/// The bytes are those that `AuditRecord` writes without it, since it makes them. One thread's own.
+struct AuditPhrases {
+    /// From the event's name to the end of the initiator.
+    private struct Beginning {
+        let event: String
+        let initiator: AuditRecord.Initiator
+        let isDataEvent: Bool
+        let bytes: [UInt8]
+    }
+
+    /// So many callers and events are known at a time: a worker serves few of them in turn, and looks through all.
+    static let most = 16
+
+    private var known: [Beginning] = []
+    private var oldest = 0
+
+    /// Writes the beginning for an event and who caused it; `make` does when it is not known.
+    ///
+    /// - Returns: whether the event is about data.
+    mutating func write(
+        _ event: String, _ initiator: AuditRecord.Initiator, to text: inout JSONText, make: (inout JSONText) -> Bool
+    ) -> Bool {
+        for index in known.indices where known[index].event == event && known[index].initiator == initiator {
+            text.fields(known[index].bytes)
+            return known[index].isDataEvent
+        }
+        var part = JSONText()
+        let isDataEvent = make(&part)
+        text.fields(part.bytes)
+        let new = Beginning(event: event, initiator: initiator, isDataEvent: isDataEvent, bytes: part.bytes)
+        if known.count < AuditPhrases.most {
+            known.append(new)
+        } else {
+            known[oldest] = new
+            oldest = (oldest + 1) % AuditPhrases.most
+        }
+        return isDataEvent
+    }
+}
