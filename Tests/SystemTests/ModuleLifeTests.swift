@@ -37,7 +37,7 @@ import Testing
         #expect(try faulty.daemon.client().open(faulty.envelope) == Faulty.plaintext)
     }
 
-    /// A hung call that comes back after all gives its thread back.
+    /// A hung call that comes back after all gives its thread back, also when another has taken its place: there is one each time.
     @Test func c10_aLateReturnHealsAll() throws {
         let faulty = try Faulty()
         let hurried = Client(ClientOptions(socketPath: faulty.daemon.socket, deadline: .milliseconds(300), retries: 0))
@@ -47,6 +47,14 @@ import Testing
         try faulty.faults.set()
         try faulty.daemon.wait(for: .ready)
         #expect(try faulty.daemon.client().open(faulty.envelope) == Faulty.plaintext)
+        for number in UInt64(1)...2 {
+            try faulty.faults.set("C_DecryptInit label=\(faulty.key) hang")
+            #expect(refusal { () throws(ClientError) in try hurried.opening(faulty.envelope) } == .deadline)
+            #expect(try eventually { try faulty.metric("claviger_workers_replaced_total") ?? 0 >= number })
+            try faulty.faults.set()
+            try faulty.daemon.wait(for: .ready)
+            #expect(try faulty.daemon.client().open(faulty.envelope) == Faulty.plaintext)
+        }
     }
 
     /// A module that crashes or ends the process takes the daemon with it; the next is there at once, and clients do not notice.

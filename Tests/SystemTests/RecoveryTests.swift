@@ -13,7 +13,8 @@ import Testing
         try faulty.faults.set("absent")
         try faulty.daemon.wait(for: .lost)
         let before = try faulty.calls("C_Login").count
-        try faulty.faults.set("C_DecryptInit return=\(code)")
+        // The canary's alone: before it is asked, the same error would be the trial's of the suites.
+        try faulty.faults.set("C_DecryptInit label=:canary return=\(code)")
         // Two attempts at least have met it.
         #expect(try eventually { try faulty.calls("C_Login").count >= before + 2 })
         #expect(try faulty.daemon.health.state == .lost)
