@@ -68,14 +68,23 @@ struct JSONText {
     /// An identifier in its 8-4-4-4-12 form.
     mutating func identifier<Kind>(_ name: StaticString, _ value: Identifier<Kind>) {
         begin(name)
-        bytes.append(UInt8(ascii: "\""))
-        for index in 0..<16 {
-            if index == 4 || index == 6 || index == 8 || index == 10 { bytes.append(UInt8(ascii: "-")) }
-            let byte = UInt8(truncatingIfNeeded: (index < 8 ? value.high : value.low) >> UInt64(8 * (7 - index % 8)))
-            bytes.append(JSONText.digit(byte >> 4))
-            bytes.append(JSONText.digit(byte & 15))
+        // At once, as records have several of them.
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 38) { text in
+            text[0] = UInt8(ascii: "\"")
+            var place = 1
+            for index in 0..<16 {
+                if index == 4 || index == 6 || index == 8 || index == 10 {
+                    text[place] = UInt8(ascii: "-")
+                    place += 1
+                }
+                let byte = UInt8(truncatingIfNeeded: (index < 8 ? value.high : value.low) >> UInt64(8 * (7 - index % 8)))
+                text[place] = JSONText.digit(byte >> 4)
+                text[place + 1] = JSONText.digit(byte & 15)
+                place += 2
+            }
+            text[place] = UInt8(ascii: "\"")
+            bytes.append(contentsOf: text)
         }
-        bytes.append(UInt8(ascii: "\""))
     }
 
     /// A text as an element of an array.
