@@ -35,6 +35,9 @@ struct FairQueue<Element> {
         return nil
     }
 
+    /// All items, in no order.
+    var all: [Element] { lanes.values.flatMap(\.items.all) }
+
     /// Whether `pop` would give an item.
     func holds(where mayServe: @Sendable (CallerAccount) -> Bool) -> Bool { lanes.values.contains { mayServe($0.caller) } }
 

@@ -8,9 +8,12 @@ final class HeldAnswer: Sendable {
     let ticket: RecordTicket
     /// A refusal leaves in any case: it gives nothing away.
     let isReply: Bool
+    /// Among those that the fence waits for.
+    let number: UInt64
     private let frame: Mutex<ChunkChain>
 
-    init(entry: InFlight, ticket: RecordTicket, isReply: Bool, frame: consuming ChunkChain) {
+    init(number: UInt64, entry: InFlight, ticket: RecordTicket, isReply: Bool, frame: consuming ChunkChain) {
+        self.number = number
         self.entry = entry
         self.ticket = ticket
         self.isReply = isReply
@@ -35,13 +38,14 @@ final class HeldAnswer: Sendable {
 /// The answers whose records are not where they have to be yet, and who sends them: a thread of its own or, where no disk is waited for,
 /// the worker that found nobody at it.
 ///
-/// The workers go on meanwhile: one flush of the disk serves all answers that came while the one before it went on, however few workers
-/// there are, and one write to the log's file all that came during the write before it.
+/// The workers go on meanwhile: one flush of the disk serves all answers whose records came while the one before it went on, however few
+/// workers there are, and one write to the log's file all that came during the write before it. Callers take turns: the many answers of
+/// one do not hold up the one of another.
 final class HeldAnswers: Sendable {
     private struct State {
-        var waiting: [HeldAnswer] = []
+        var waiting = FairQueue<HeldAnswer>()
         /// What is being sent.
-        var inHand: [HeldAnswer] = []
+        var inHand: HeldAnswer?
         /// Whether somebody sends, who looks for more before ending.
         var isSending = false
         /// Whether a worker leaves it to the thread, which has not begun yet.
@@ -49,9 +53,9 @@ final class HeldAnswers: Sendable {
         var isEnding = false
     }
 
-    /// How many times in a row a worker sends what others left, before it leaves that to the thread: a client waits for its next
+    /// How many answers in a row a worker sends that others left, before it leaves that to the thread: a client waits for its next
     /// request.
-    private static let mostBatches = 4
+    static let mostForOthers = 16
 
     private let handler: any RequestHandler
     private let state = Mutex(State())
@@ -59,11 +63,12 @@ final class HeldAnswers: Sendable {
 
     init(handler: any RequestHandler) { self.handler = handler }
 
-    /// Takes an answer; it leaves after those before it.
-    func push(_ answer: HeldAnswer) {
+    /// Takes an answer; it leaves after those of the same caller before it.
+    func push(_ entry: InFlight, _ ticket: RecordTicket, isReply: Bool, frame: consuming ChunkChain) {
+        let answer = HeldAnswer(
+            number: handler.heldAnswers.begin(), entry: entry, ticket: ticket, isReply: isReply, frame: frame)
         let isIdle = state.withLock { state in
-            handler.heldAnswers.begin()
-            state.waiting.append(answer)
+            state.waiting.push(answer, of: entry.connection.account)
             return !state.isSending
         }
         if isIdle { bell.ring() }
@@ -80,12 +85,12 @@ final class HeldAnswers: Sendable {
         }
         guard isFree else { return false }
         body()
-        for _ in 0..<HeldAnswers.mostBatches {
-            guard let batch = next() else { return true }
-            send(batch)
+        for _ in 0..<HeldAnswers.mostForOthers {
+            guard let answer = next() else { return true }
+            send(answer)
         }
         state.withLock { state in
-            state.inHand.removeAll(keepingCapacity: true)
+            state.inHand = nil
             state.isHandedOver = true
         }
         bell.ring()
@@ -93,7 +98,7 @@ final class HeldAnswers: Sendable {
     }
 
     /// What waits.
-    var answers: [HeldAnswer] { state.withLock { $0.inHand + $0.waiting } }
+    var answers: [HeldAnswer] { state.withLock { state in state.waiting.all + (state.inHand.map { [$0] } ?? []) } }
 
     /// Works until `end`, and until nothing waits.
     func run() {
@@ -103,32 +108,25 @@ final class HeldAnswers: Sendable {
                 (state.isSending, state.isHandedOver) = (true, false)
                 return (isMine, state.isEnding)
             }
-            if isMine { while let batch = next() { send(batch) } }
+            if isMine { while let answer = next() { send(answer) } }
             if isEnding { return }
             bell.wait()
         }
     }
 
-    // What waits, for who sends; nil when there is nothing, and whoever comes next has to see to it.
-    private func next() -> [HeldAnswer]? {
+    // The next of what waits, for who sends; nil when there is nothing, and whoever comes next has to see to it.
+    private func next() -> HeldAnswer? {
         state.withLock { state in
-            state.inHand.removeAll(keepingCapacity: true)
-            guard !state.waiting.isEmpty else {
-                state.isSending = false
-                return nil
-            }
-            swap(&state.inHand, &state.waiting)
+            state.inHand = state.waiting.pop()
+            if state.inHand == nil { state.isSending = false }
             return state.inHand
         }
     }
 
-    private func send(_ batch: [HeldAnswer]) {
-        // Once for all of them; what came of each is asked below.
-        if let last = batch.last { _ = handler.secure(last.ticket) }
-        for answer in batch {
-            answer.finish(handler.secure(answer.ticket, of: answer.isReply ? answer.entry.opcode : nil))
-            handler.heldAnswers.end()
-        }
+    private func send(_ answer: HeldAnswer) {
+        // One that waits here has all before it and, mostly, many behind it come to the disk at once.
+        answer.finish(handler.secure(answer.ticket, of: answer.isReply ? answer.entry.opcode : nil))
+        handler.heldAnswers.end(answer.number)
     }
 
     /// Lets the thread end when it has sent everything. No worker may be left that could bring more.

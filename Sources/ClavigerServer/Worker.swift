@@ -164,7 +164,7 @@ final class Worker {
             // Not from what is kept for replies: an answer that may leave must not lack the room.
             if chain.reserve(frame.count, for: .input) {
                 chain.append(frame)
-                return core.held.push(HeldAnswer(entry: entry, ticket: ticket, isReply: isReply, frame: chain))
+                return core.held.push(entry, ticket, isReply: isReply, frame: chain)
             }
             sendNow()
         }

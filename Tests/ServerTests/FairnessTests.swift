@@ -129,6 +129,32 @@ import Testing
         }
     }
 
+    /// So it is with answers that wait for their records: those of one do not hold up that of another.
+    @Test func anotherIsAnsweredAfterOneOfMany() throws {
+        let gate = Gate()
+        let left = Mutex<[UInt64]>([])
+        let service = TestService(disk: { number in
+            left.withLock { $0.append(number) }
+            gate.wait()
+            return nil
+        })
+        try TestServer.run(workers: 1, service: service, tuning: Self.twoUsers()) { server in
+            let hog = try server.connect()
+            let victim = try server.connect()
+            #expect(Patience.until { server.server.figures.connections == 2 })
+            for id in 1...40 as ClosedRange<UInt32> { try hog.send(TestClient.frame(.wrap, id: id)) }
+            #expect(Patience.until { server.server.core.held.answers.count == 40 })
+            for id in 101...102 as ClosedRange<UInt32> { try victim.send(TestClient.frame(.wrap, id: id)) }
+            #expect(Patience.until { server.server.core.held.answers.count == 42 })
+            gate.letIn()
+            for _ in 1...40 { _ = try hog.next() }
+            for _ in 1...2 { _ = try victim.next() }
+            let order = left.withLock { $0 }
+            #expect(order.firstIndex(of: 101).map { $0 <= 2 } == true && order.firstIndex(of: 102).map { $0 <= 4 } == true)
+            #expect(order.filter { $0 < 101 } == Array(1...40), "a caller's own leave in their order")
+        }
+    }
+
     /// While another is at work one worker is left to it; alone, a caller has all of them.
     @Test func aCallerLeavesOneWorkerToOthers() throws {
         let gate = Gate()

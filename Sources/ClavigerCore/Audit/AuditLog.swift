@@ -195,7 +195,14 @@ package final class AuditLog: @unchecked Sendable {
     /// - Returns: what to `secure` before anything is done that the record must precede.
     @discardableResult
     package func add(_ body: [UInt8], flushed: Bool) throws(AuditFailure) -> RecordTicket {
-        try within { RecordTicket(sequence: take(body).sequence, epoch: state.epoch, isFlushed: flushed) }
+        let ticket = try within {
+            let ticket = RecordTicket(sequence: take(body).sequence, epoch: state.epoch, isFlushed: flushed)
+            if flushed { state.wanted = ticket.sequence }
+            return ticket
+        }
+        // The disk begins now, and not when somebody comes to wait for it.
+        if flushed { flushBell.ring() }
+        return ticket
     }
 
     private func take(_ body: [UInt8]) -> AuditPosition {

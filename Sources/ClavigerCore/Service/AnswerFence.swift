@@ -30,23 +30,45 @@ package final class AnswerFence: Sendable {
         }
     }
 
-    /// Answers that were checked and wait for their records, in the order in which they leave.
+    /// Answers that were checked and wait for their records. They leave in any order.
     package final class Held: Sendable {
-        private let begun = Atomic<UInt64>(0)
-        private let ended = Atomic<UInt64>(0)
+        private struct Numbers {
+            var next: UInt64 = 0
+            /// All before it have left.
+            var oldest: UInt64 = 0
+            /// Those behind it that have left too.
+            var left: Set<UInt64> = []
+        }
+
+        private let numbers = Mutex(Numbers())
 
         package init() {}
 
         /// One more is held. Its worker's gate is closed still.
-        package func begin() { begun.add(1, ordering: .sequentiallyConsistent) }
+        ///
+        /// - Returns: its number.
+        package func begin() -> UInt64 {
+            numbers.withLock { numbers in
+                numbers.next += 1
+                return numbers.next - 1
+            }
+        }
 
-        /// The one that was held longest has been queued for its peer, or thrown away.
-        package func end() { ended.add(1, ordering: .sequentiallyConsistent) }
+        /// The one of this number has been queued for its peer, or thrown away.
+        package func end(_ number: UInt64) {
+            numbers.withLock { numbers in
+                guard number == numbers.oldest else {
+                    numbers.left.insert(number)
+                    return
+                }
+                repeat { numbers.oldest += 1 } while numbers.left.remove(numbers.oldest) != nil
+            }
+        }
 
         /// Waits until all that are held now have left.
         func waitUntilGone() {
-            let last = begun.load(ordering: .sequentiallyConsistent)
-            while ended.load(ordering: .sequentiallyConsistent) < last { usleep(AnswerFence.pause) }
+            let end = numbers.withLock { $0.next }
+            while numbers.withLock({ $0.oldest }) < end { usleep(AnswerFence.pause) }
         }
     }
 

@@ -71,7 +71,7 @@ package protocol RequestHandler: AnyObject, Sendable {
 
     /// Waits until a record is where it has to be, with all before it.
     ///
-    /// - Parameter opcode: what the answer that is about to leave now was asked by; nil for none yet.
+    /// - Parameter opcode: what the reply that is about to leave now was asked by; nil for a refusal, which has been counted.
     /// - Returns: the refusal to answer with in place of a reply when it will never be there.
     func secure(_ ticket: RecordTicket, of opcode: Opcode?) -> Refusal?
 
@@ -80,8 +80,6 @@ package protocol RequestHandler: AnyObject, Sendable {
 }
 
 extension RequestHandler {
-    package func secure(_ ticket: RecordTicket) -> Refusal? { secure(ticket, of: nil) }
-
     package func abandoned(_ request: IncomingRequest) {}
 }
 
