@@ -134,6 +134,29 @@ import Testing
                     [.bool(.sensitive, false), .bool(.extractable, true)], [.bool(.sensitive, true), .bool(.extractable, true)],
                     [], [.bool(.sensitive, true), .bool(.extractable, false), .bool(.wrap, true)],
                 ]
+                let asOrdered: [Attribute] = [
+                    .objectClass(.secretKey), .keyType(.aes), .bool(.token, false), .bool(.private, true),
+                    .bool(.sensitive, true), .bool(.extractable, false), .bool(.encrypt, false), .bool(.decrypt, true),
+                    .bool(.sign, false), .bool(.verify, false), .bool(.wrap, false), .bool(.unwrap, false), .bool(.derive, false),
+                    .allowedMechanisms([.aesGCM]), .bool(.copyable, false), .bool(.modifiable, false),
+                ]
+                // As the daemon asks for it the blob opens: what is refused below is refused for what is changed.
+                let taken = try session.unwrapKey(
+                    .rsaOAEP(.sha1), unwrappingKey: pairs[0], wrapped: blob.span.bytes, asOrdered)
+                try session.destroyObject(taken)
+                let changes: [[Attribute]] = [
+                    [.bool(.sensitive, false)], [.bool(.extractable, true)],
+                    [.bool(.sensitive, false), .bool(.extractable, true)], [.bool(.private, false)], [.bool(.wrap, true)],
+                    [.bool(.unwrap, true)], [.bool(.sign, true)], [.bool(.verify, true)], [.bool(.derive, true)],
+                    [.allowedMechanisms([.aesECB])], [.bool(.copyable, true)], [.bool(.modifiable, true)],
+                ]
+                for change in changes {
+                    let template = asOrdered.map { attribute in change.first { $0.type == attribute.type } ?? attribute }
+                    #expect(throws: CryptokiError.self, "\(change)") {
+                        _ = try session.unwrapKey(
+                            .rsaOAEP(.sha1), unwrappingKey: pairs[0], wrapped: blob.span.bytes, template)
+                    }
+                }
                 for wish in wishes {
                     #expect(throws: CryptokiError.self) {
                         _ = try session.unwrapKey(
