@@ -96,7 +96,7 @@ extension SQLiteConnection {
 
     /// Writes an intent over an earlier one of its operation, and forgets finished ones older than `horizon`.
     func write(_ intent: Intent, forgetBefore horizon: UInt64) throws(StoreError) {
-        try run("DELETE FROM intent WHERE state <> 0 AND created_ms < ?", [.unsigned(horizon)])
+        try run("DELETE FROM intent WHERE state IN (1, 2) AND created_ms < ?", [.unsigned(horizon)])
         try run(
             """
             INSERT OR REPLACE INTO intent (operation, uid, opcode, body_digest, key, name, version, suite, created_ms, state, reply,

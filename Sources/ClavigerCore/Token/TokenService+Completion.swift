@@ -263,32 +263,28 @@ extension KeyLedger {
         }
     }
 
+    /// Requires that an id which an importer may have chosen was no other key's: rights that were given on that one would be the new
+    /// key's, and what was asked about it or, within the last day, changed would have one record for both.
+    private func requireUnused(_ id: KeyID) throws(Refusal) {
+        let isUsed = try read { connection throws(StoreError) in
+            var isUsed = false
+            try connection.run(
+                """
+                SELECT 1 WHERE EXISTS (SELECT 1 FROM access_grant WHERE key = ?1)
+                    OR EXISTS (SELECT 1 FROM approval WHERE key = ?1)
+                    OR EXISTS (SELECT 1 FROM intent WHERE key = ?1 AND state = 1)
+                """, [.blob(id.bytes)]
+            ) { _ throws(StoreError) in isUsed = true }
+            return isUsed
+        }
+        guard !isUsed else { throw Refusal(.alreadyExists, "the id \(id) was another key's: choose a fresh one") }
+    }
+
     /// Requires that a new key can be made as it is described: its aliases free, its ring there, its date to come.
     func requireRoom(for key: StoredKey, at now: UInt64, _ snapshot: Snapshot) throws(Refusal) {
         guard snapshot.keys[key.id] == nil else { throw Refusal(.alreadyExists, "there is a key \(key.id) already") }
-        // An id that an importer chose must not be one that rights were given on before: they would be the new key's.
-        let id = key.id
-        let isGranted = try read { connection throws(StoreError) in
-            var count: Int64 = 0
-            try connection.run("SELECT count(*) FROM access_grant WHERE key = ?", [.blob(id.bytes)]) { row throws(StoreError) in
-                count = row.integer(0)
-            }
-            return count > 0
-        }
-        // Nor one that was asked about, or changed within the last day: the record of both keys would be one.
-        let isRemembered = try read { connection throws(StoreError) in
-            var isRemembered = false
-            try connection.run(
-                """
-                SELECT 1 WHERE EXISTS (SELECT 1 FROM approval WHERE key = ?1)
-                    OR EXISTS (SELECT 1 FROM intent WHERE key = ?1 AND state = 1)
-                """, [.blob(id.bytes)]
-            ) { _ throws(StoreError) in isRemembered = true }
-            return isRemembered
-        }
-        guard !isGranted, !isRemembered else {
-            throw Refusal(.alreadyExists, "the id \(id) was another key's: choose a fresh one")
-        }
+        // Others' ids are random.
+        if key.isImported { try requireUnused(key.id) }
         guard UInt64(key.tags.count) <= snapshot.settings[.maximumTags] else {
             throw Refusal(.limitReached, "a key has at most \(snapshot.settings[.maximumTags]) tags")
         }
