@@ -18,26 +18,25 @@ struct AuditPhrases {
     private var known: [Beginning] = []
     private var oldest = 0
 
-    /// Writes the beginning for an event and who caused it; `make` does when it is not known.
+    /// Writes the beginning for an event and who caused it, where it is known.
     ///
-    /// - Returns: whether the event is about data.
-    mutating func write(
-        _ event: String, _ initiator: AuditRecord.Initiator, to text: inout JSONText, make: (inout JSONText) -> Bool
-    ) -> Bool {
+    /// - Returns: whether the event is about data; nil when nothing was written.
+    func write(_ event: String, _ initiator: AuditRecord.Initiator, to text: inout JSONText) -> Bool? {
         for index in known.indices where known[index].event == event && known[index].initiator == initiator {
             text.fields(known[index].bytes)
             return known[index].isDataEvent
         }
-        var part = JSONText()
-        let isDataEvent = make(&part)
-        text.fields(part.bytes)
-        let new = Beginning(event: event, initiator: initiator, isDataEvent: isDataEvent, bytes: part.bytes)
+        return nil
+    }
+
+    /// Takes a beginning as it was written.
+    mutating func remember(_ event: String, _ initiator: AuditRecord.Initiator, _ bytes: [UInt8], isDataEvent: Bool) {
+        let new = Beginning(event: event, initiator: initiator, isDataEvent: isDataEvent, bytes: bytes)
         if known.count < AuditPhrases.most {
             known.append(new)
         } else {
             known[oldest] = new
             oldest = (oldest + 1) % AuditPhrases.most
         }
-        return isDataEvent
     }
 }

@@ -126,7 +126,12 @@ package struct AuditRecord: Sendable, Equatable {
     // What happened, what came of it and who did it; whether it is about data.
     private func writeBeginning(_ text: inout JSONText, _ phrases: inout AuditPhrases) -> Bool {
         guard outcome == .success, reason == nil, let initiator else { return writeBeginning(&text) }
-        return phrases.write(event, initiator, to: &text, make: writeBeginning)
+        if let isDataEvent = phrases.write(event, initiator, to: &text) { return isDataEvent }
+        var part = JSONText()
+        let isDataEvent = writeBeginning(&part)
+        text.fields(part.bytes)
+        phrases.remember(event, initiator, part.bytes, isDataEvent: isDataEvent)
+        return isDataEvent
     }
 
     private func writeBeginning(_ text: inout JSONText) -> Bool {
