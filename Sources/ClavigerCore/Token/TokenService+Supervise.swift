@@ -11,6 +11,7 @@ extension TokenService {
     /// The supervisor's work; returns after `stopSupervising`. Run it on a thread of its own.
     package func supervise() {
         defer { hasEndedSupervising.store(true, ordering: .releasing) }
+        var epoch: UInt64 = 0
         while true {
             if supervision.withLock({ $0.isStopping }) { return }
             // All that it does can end in a module that hangs, even when no request is there to show it.
@@ -21,7 +22,7 @@ extension TokenService {
             let watchDue = watch()
             let lookDue = look()
             signLate()
-            anchor()
+            let anchorDue = anchorLate(&epoch)
             if let due = supervision.withLock({ $0.due() }) {
                 let now = Clock.monotonic()
                 if now >= due {
@@ -34,9 +35,27 @@ extension TokenService {
             }
             let due = supervision.withLock { $0.due() }
             busy.end(.supervisor)
-            bell.wait(until: [due, ordersDue, watchDue, lookDue].compactMap { $0 }.min())
+            bell.wait(until: [due, ordersDue, watchDue, lookDue, anchorDue].compactMap { $0 }.min())
         }
     }
+
+    /// Has the token remember what nobody else has had it remember.
+    ///
+    /// - Parameter seen: the newest epoch at the round before. One that is newer belongs to a request that is at it, which has it remembered
+    ///   when it is done: to do it for each of its steps would keep it waiting, where the token is slow.
+    /// - Returns: when to come again; nil when there is nothing left to remember.
+    private func anchorLate(_ seen: inout UInt64) -> UInt64? {
+        let epoch = store.headEpoch
+        defer { seen = epoch }
+        guard epoch != seen else {
+            anchor()
+            return nil
+        }
+        return Clock.monotonic() + TokenService.anchorDelay
+    }
+
+    /// How long what a request is about to have remembered is left to it, in nanoseconds: longer than nearly any change takes.
+    private static let anchorDelay: UInt64 = 500_000_000
 
     /// Whether `supervise` has returned: it does not from a module that hangs.
     package var isUnsupervised: Bool { hasEndedSupervising.load(ordering: .acquiring) }
