@@ -11,7 +11,7 @@ extension TokenService {
     /// The supervisor's work; returns after `stopSupervising`. Run it on a thread of its own.
     package func supervise() {
         defer { hasEndedSupervising.store(true, ordering: .releasing) }
-        var epoch: UInt64 = 0
+        var late = LateAnchor()
         while true {
             if supervision.withLock({ $0.isStopping }) { return }
             // All that it does can end in a module that hangs, even when no request is there to show it.
@@ -22,7 +22,7 @@ extension TokenService {
             let watchDue = watch()
             let lookDue = look()
             signLate()
-            let anchorDue = anchorLate(&epoch)
+            let anchorDue = anchorLate(&late)
             if let due = supervision.withLock({ $0.due() }) {
                 let now = Clock.monotonic()
                 if now >= due {
@@ -39,22 +39,38 @@ extension TokenService {
         }
     }
 
-    /// Has the token remember what nobody else has had it remember.
-    ///
-    /// - Parameter seen: the newest epoch at the round before. One that is newer belongs to a request that is at it, which has it remembered
-    ///   when it is done: to do it for each of its steps would keep it waiting, where the token is slow.
-    /// - Returns: when to come again; nil when there is nothing left to remember.
-    private func anchorLate(_ seen: inout UInt64) -> UInt64? {
-        let epoch = store.headEpoch
-        defer { seen = epoch }
-        guard epoch != seen else {
-            anchor()
-            return nil
-        }
-        return Clock.monotonic() + TokenService.anchorDelay
+    /// What the supervisor knows of epochs that the token does not remember yet.
+    private struct LateAnchor {
+        /// The newest that it remembers.
+        var remembered: UInt64 = 0
+        /// CLOCK_MONOTONIC of when it was first seen to be behind that one; nil while it is not.
+        var since: UInt64?
     }
 
-    /// How long what a request is about to have remembered is left to it, in nanoseconds: longer than nearly any change takes.
+    /// Has the token remember what nobody else has had it remember.
+    ///
+    /// A request does so itself when its change is done. To do it for each of its steps would keep it waiting, where the token is slow; so
+    /// for a moment it is left to the request.
+    ///
+    /// - Returns: when to come again; nil when there is nothing left to remember.
+    private func anchorLate(_ late: inout LateAnchor) -> UInt64? {
+        let epoch = store.headEpoch
+        let (isDue, remembered) = anchorState.withLock { ($0.isDue(epoch), $0.epoch) }
+        guard isDue else {
+            late.since = nil
+            return nil
+        }
+        let now = Clock.monotonic()
+        // Requests are at it as long as what is remembered goes on.
+        let since = late.remembered == remembered ? late.since ?? now : now
+        late = LateAnchor(remembered: remembered, since: since)
+        guard now >= since + TokenService.anchorDelay else { return since + TokenService.anchorDelay }
+        anchor()
+        late.since = nil
+        return nil
+    }
+
+    /// How long what may be a request's to have remembered is left to it, in nanoseconds: longer than nearly any change takes.
     private static let anchorDelay: UInt64 = 500_000_000
 
     /// Whether `supervise` has returned: it does not from a module that hangs.
