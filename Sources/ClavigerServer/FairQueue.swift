@@ -35,6 +35,19 @@ struct FairQueue<Element> {
         return nil
     }
 
+    /// The longest waiting item of the first caller in turn whose longest waiting one `condition` is true for. That was its turn.
+    mutating func popFirst(where condition: (Element) -> Bool) -> Element? {
+        for key in order.all {
+            guard let item = lanes[key]?.items.first, condition(item) else { continue }
+            _ = order.remove { $0 == key }
+            _ = lanes[key]?.items.pop()
+            if lanes[key]?.items.first == nil { lanes[key] = nil } else { order.push(key) }
+            count -= 1
+            return item
+        }
+        return nil
+    }
+
     /// All items, in no order.
     var all: [Element] { lanes.values.flatMap(\.items.all) }
 

@@ -117,14 +117,14 @@ final class HeldAnswers: Sendable {
     // The next of what waits, for who sends; nil when there is nothing, and whoever comes next has to see to it.
     private func next() -> HeldAnswer? {
         state.withLock { state in
-            state.inHand = state.waiting.pop()
+            // One that waits for the disk still must not hold up those that do not.
+            state.inHand = state.waiting.popFirst { handler.isSecure($0.ticket) } ?? state.waiting.pop()
             if state.inHand == nil { state.isSending = false }
             return state.inHand
         }
     }
 
     private func send(_ answer: HeldAnswer) {
-        // One that waits here has all before it and, mostly, many behind it come to the disk at once.
         answer.finish(handler.secure(answer.ticket, of: answer.isReply ? answer.entry.opcode : nil))
         handler.heldAnswers.end(answer.number)
     }

@@ -192,16 +192,16 @@ package final class AuditLog: @unchecked Sendable {
     /// - Parameters:
     ///   - body: as for `append`.
     ///   - flushed: where it must be in the end, as for `append`.
+    ///   - isLast: whether none follows before somebody waits for it, so that the disk had better begin now.
     /// - Returns: what to `secure` before anything is done that the record must precede.
     @discardableResult
-    package func add(_ body: [UInt8], flushed: Bool) throws(AuditFailure) -> RecordTicket {
+    package func add(_ body: [UInt8], flushed: Bool, isLast: Bool = true) throws(AuditFailure) -> RecordTicket {
         let ticket = try within {
             let ticket = RecordTicket(sequence: take(body).sequence, epoch: state.epoch, isFlushed: flushed)
-            if flushed { state.wanted = ticket.sequence }
+            if flushed, isLast { state.wanted = ticket.sequence }
             return ticket
         }
-        // The disk begins now, and not when somebody comes to wait for it.
-        if flushed { flushBell.ring() }
+        if flushed, isLast { flushBell.ring() }
         return ticket
     }
 
@@ -210,6 +210,10 @@ package final class AuditLog: @unchecked Sendable {
         state.records += 1
         return state.last
     }
+
+    /// Whether `secure` is known not to wait for the disk: the record is there, or none before it was given up is, or it only has to be in the
+    /// file.
+    func isSecure(_ ticket: RecordTicket) -> Bool { !ticket.isFlushed || position.sequence >= ticket.sequence }
 
     /// Makes sure that the record of `ticket` is where it has to be, with all before it.
     package func secure(_ ticket: RecordTicket) throws(AuditFailure) {

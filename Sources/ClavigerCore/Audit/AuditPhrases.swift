@@ -10,6 +10,16 @@ struct AuditPhrases {
         let initiator: AuditRecord.Initiator
         let isDataEvent: Bool
         let bytes: [UInt8]
+
+        func isOf(_ other: AuditRecord.Initiator) -> Bool {
+            // Texts that only mean the same are others here.
+            initiator == other && Beginning.isSame(initiator.name, other.name)
+                && Beginning.isSame(initiator.caller.unit, other.caller.unit)
+        }
+
+        private static func isSame(_ left: String?, _ right: String?) -> Bool {
+            (left ?? "").utf8.elementsEqual((right ?? "").utf8)
+        }
     }
 
     /// So many callers and events are known at a time: a worker serves few of them in turn, and looks through all.
@@ -22,7 +32,7 @@ struct AuditPhrases {
     ///
     /// - Returns: whether the event is about data; nil when nothing was written.
     func write(_ event: String, _ initiator: AuditRecord.Initiator, to text: inout JSONText) -> Bool? {
-        for index in known.indices where known[index].event == event && known[index].initiator == initiator {
+        for index in known.indices where known[index].event == event && known[index].isOf(initiator) {
             text.fields(known[index].bytes)
             return known[index].isDataEvent
         }

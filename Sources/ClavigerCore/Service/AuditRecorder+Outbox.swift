@@ -38,8 +38,8 @@ extension AuditRecorder {
                 outbox.isUnsure = false
             }
             for row in rows where !outbox.kept.contains(row.id) && !outbox.written.contains(row.id) {
-                // Not at the disk: others wait for the outbox.
-                try log.add(row.body, flushed: true)
+                // Not at the disk: others wait for the outbox. All are flushed together.
+                try log.add(row.body, flushed: true, isLast: false)
                 outbox.written.insert(row.id)
             }
             return outbox.written

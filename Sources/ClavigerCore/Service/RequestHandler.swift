@@ -75,6 +75,9 @@ package protocol RequestHandler: AnyObject, Sendable {
     /// - Returns: the refusal to answer with in place of a reply when it will never be there.
     func secure(_ ticket: RecordTicket, of opcode: Opcode?) -> Refusal?
 
+    /// Whether `secure` is known not to wait for the disk.
+    func isSecure(_ ticket: RecordTicket) -> Bool
+
     /// Says that a request is about to be refused with `deadline` that a worker has begun and not answered. Must not wait.
     func abandoned(_ request: IncomingRequest)
 }

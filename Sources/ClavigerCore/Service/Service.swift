@@ -108,6 +108,8 @@ package final class Service: RequestHandler {
         return refusal
     }
 
+    package func isSecure(_ ticket: RecordTicket) -> Bool { audit?.log.isSecure(ticket) ?? true }
+
     package func abandoned(_ request: IncomingRequest) { audit?.abandoned(request) }
 
     /// Locked memory that each worker takes beside the server's own.

@@ -183,6 +183,7 @@ extension TokenService {
                     metadata: ["key": "\(key)", "reason": "\(reason.text)", "error": "\(error)"])
             }
         }
+        if !due.isEmpty { anchor() }
     }
 
     /// Whether a rotation is still due: somebody may have rotated the key meanwhile.

@@ -114,6 +114,28 @@ import Testing
         #expect(log.finding() == nil)
     }
 
+    /// The disk begins with a record when it is added, and one flush serves all that are added while the one before it goes on.
+    @Test func oneFlushServesAllThatWereAddedMeanwhile() throws {
+        let gate = Gate()
+        let log = try TestLog { $0.sync = { gate.sync($0) } }
+        let (audit, body) = (log.log, body)
+        let flusher = Worker { audit.serveFlushes() }
+        while !audit.monitor.locked({ audit.state.hasFlusher }) { usleep(1_000) }
+        let before = audit.condition.flushes
+        gate.shut()
+        var tickets = [try audit.add(body, flushed: true)]
+        while !gate.isHeld { usleep(1_000) }
+        for _ in 0..<20 { tickets.append(try audit.add(body, flushed: true)) }
+        #expect(!audit.isSecure(tickets[0]))
+        gate.open()
+        for ticket in tickets { try audit.secure(ticket) }
+        #expect(audit.condition.flushes - before == 2)
+        #expect(tickets.allSatisfy(audit.isSecure))
+        audit.stopTending()
+        flusher.join()
+        #expect(log.finding() == nil)
+    }
+
     /// The thread that tends the log finds out by itself that somebody does not come back from the disk.
     @Test func whoTendsTheLogNoticesAStuckWrite() throws {
         let gate = Gate()

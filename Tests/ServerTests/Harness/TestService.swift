@@ -29,6 +29,7 @@ final class TestService: RequestHandler {
     private let answer: @Sendable (TestRequest) -> TestAnswer
     private let disk: (@Sendable (UInt64) -> Refusal?)?
     private let isFlushed: Bool
+    private let durable: Range<UInt64>
     let heldAnswers = AnswerFence.Held()
 
     /// A service that keeps no records.
@@ -36,19 +37,25 @@ final class TestService: RequestHandler {
         self.answer = answer
         disk = nil
         isFlushed = true
+        durable = 0..<0
     }
 
-    /// A service whose records, by the numbers of the requests, `disk` makes durable, or only puts into the file.
+    /// A service whose records, by the numbers of the requests, `disk` makes durable, or only puts into the file; those in `durable`
+    /// are so already.
     init(
         disk: @escaping @Sendable (UInt64) -> Refusal?, isFlushed: Bool = true,
+        durable: Range<UInt64> = 0..<0,
         _ answer: @escaping @Sendable (TestRequest) -> TestAnswer = { _ in .echo }
     ) {
         self.answer = answer
         self.disk = disk
         self.isFlushed = isFlushed
+        self.durable = durable
     }
 
     func secure(_ ticket: RecordTicket, of opcode: Opcode?) -> Refusal? { disk?(ticket.sequence) }
+
+    func isSecure(_ ticket: RecordTicket) -> Bool { durable.contains(ticket.sequence) }
 
     func makeWorker(entersToken: Bool) -> any RequestWorker {
         Worker(answer: answer, entersToken: entersToken, records: disk.map { _ in isFlushed })
