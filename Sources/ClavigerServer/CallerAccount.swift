@@ -101,6 +101,10 @@ final class CallerTable: Sendable {
     private let state = Mutex(State())
     private let present = Atomic(0)
     private let recent = Mutex(Recent())
+    /// How long a caller counts as at work after its last request was taken on, in nanoseconds.
+    private let memory: UInt64
+
+    init(memory: UInt64 = ServerLimits.callerMemory) { self.memory = memory }
 
     /// The two callers that were served last, and when.
     private struct Recent {
@@ -115,6 +119,12 @@ final class CallerTable: Sendable {
             if recent.last.caller != caller { recent.other = recent.last }
             recent.last = (caller, now)
         }
+    }
+
+    /// Whether another caller than this is at work.
+    func hasOther(than account: CallerAccount) -> Bool {
+        let now = MonotonicClock.now()
+        return hasOther(than: account, since: now - min(now, memory))
     }
 
     /// Whether a request of another caller than this was taken on since `moment`.

@@ -56,6 +56,7 @@ package final class Server: Sendable {
     struct Tuning: Sendable {
         var workerStuckBound = ServerLimits.workerStuckBound
         var poolChunks: Int?
+        var callerMemory = ServerLimits.callerMemory
         var identify: @Sendable (Int32) throws(PeerIdentityError) -> Caller = { descriptor throws(PeerIdentityError) in
             try PeerIdentity.caller(of: descriptor)
         }
@@ -72,7 +73,8 @@ package final class Server: Sendable {
         self.listeners = listeners
         core = try ServerCore(
             pool: LockedPool(chunkCount: tuning.poolChunks ?? plan.poolChunks), workers: plan.workers,
-            held: HeldAnswers(handler: handler), settings: ServerSettings(configuration), counters: figures, logger: logger)
+            held: HeldAnswers(handler: handler), settings: ServerSettings(configuration), counters: figures, logger: logger,
+            callers: CallerTable(memory: tuning.callerMemory))
         crew = try Crew(core: core, handler: handler, workers: plan.workers)
         acceptor = try Acceptor(core: core, listeners: listeners, identify: tuning.identify)
         watchdog = Watchdog(core: core, crew: crew, handler: handler, stuckBound: tuning.workerStuckBound, fatal: fatal)

@@ -10,7 +10,7 @@ final class ServerCore: Sendable {
     let poller: Poller
     let pool: LockedPool
     let table = ConnectionTable()
-    let callers = CallerTable()
+    let callers: CallerTable
     let ready = ReadyQueue()
     let queue: RequestQueue
     let held: HeldAnswers
@@ -42,9 +42,11 @@ final class ServerCore: Sendable {
     private let lastRelief = Atomic<UInt64>(0)
 
     init(
-        pool: LockedPool, workers: Int, held: HeldAnswers, settings: ServerSettings, counters: ServerCounters, logger: Logger
+        pool: LockedPool, workers: Int, held: HeldAnswers, settings: ServerSettings, counters: ServerCounters, logger: Logger,
+        callers: CallerTable
     ) throws(ServerError) {
         self.workers = workers
+        self.callers = callers
         self.pool = pool
         self.held = held
         self.settings = settings
@@ -67,7 +69,7 @@ final class ServerCore: Sendable {
     /// wait behind whoever floods the rest.
     func mayServe(_ account: CallerAccount) -> Bool {
         guard callers.isShared, account.working.load(ordering: .relaxed) >= max(1, workers - 1) else { return true }
-        return !callers.hasOther(than: account, since: MonotonicClock.now() - ServerLimits.callerMemory)
+        return !callers.hasOther(than: account)
     }
 
     /// Whether something waits that a worker may take on.
