@@ -28,8 +28,7 @@ struct FairQueue<Element> {
                 order.push(key)
                 continue
             }
-            if lanes[key]?.items.first == nil { lanes[key] = nil } else { order.push(key) }
-            count -= 1
+            endTurn(of: key)
             return item
         }
         return nil
@@ -41,11 +40,16 @@ struct FairQueue<Element> {
             guard let item = lanes[key]?.items.first, condition(item) else { continue }
             _ = order.remove { $0 == key }
             _ = lanes[key]?.items.pop()
-            if lanes[key]?.items.first == nil { lanes[key] = nil } else { order.push(key) }
-            count -= 1
+            endTurn(of: key)
             return item
         }
         return nil
+    }
+
+    // One item was taken out; further ones wait behind those of all others.
+    private mutating func endTurn(of key: ObjectIdentifier) {
+        if lanes[key]?.items.first == nil { lanes[key] = nil } else { order.push(key) }
+        count -= 1
     }
 
     /// All items, in no order.
@@ -59,8 +63,7 @@ struct FairQueue<Element> {
         for key in order.all {
             guard let item = lanes[key]?.items.remove(where: condition) else { continue }
             _ = order.remove { $0 == key }
-            if lanes[key]?.items.first == nil { lanes[key] = nil } else { order.push(key) }
-            count -= 1
+            endTurn(of: key)
             return item
         }
         return nil

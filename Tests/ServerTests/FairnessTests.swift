@@ -37,7 +37,7 @@ import Testing
         var order: [Int] = []
         var next = 0
         for _ in 0..<2_000 {
-            switch Int.random(in: 0..<5, using: &random) {
+            switch Int.random(in: 0..<6, using: &random) {
             case 0, 1:
                 let lane = Int.random(in: 0..<4, using: &random)
                 queue.push(next, of: accounts[lane])
@@ -51,6 +51,15 @@ import Testing
                     break
                 }
                 order.removeFirst()
+                #expect(item == lanes[lane].removeFirst())
+                if !lanes[lane].isEmpty { order.append(lane) }
+            case 4:
+                let item = queue.popFirst { $0.isMultiple(of: 3) }
+                guard let lane = order.first(where: { lanes[$0][0].isMultiple(of: 3) }) else {
+                    #expect(item == nil)
+                    break
+                }
+                order.removeAll { $0 == lane }
                 #expect(item == lanes[lane].removeFirst())
                 if !lanes[lane].isEmpty { order.append(lane) }
             default:

@@ -211,8 +211,7 @@ package final class AuditLog: @unchecked Sendable {
         return state.last
     }
 
-    /// Whether `secure` is known not to wait for the disk: the record is there, or none before it was given up is, or it only has to be in the
-    /// file.
+    /// Whether `secure` is known not to wait for the disk: the record is on it, or only has to be in the file.
     func isSecure(_ ticket: RecordTicket) -> Bool { !ticket.isFlushed || position.sequence >= ticket.sequence }
 
     /// Makes sure that the record of `ticket` is where it has to be, with all before it.
