@@ -34,8 +34,7 @@ final class CallerAccount: Sendable {
     let isPrivileged: Bool
     /// Under the table's lock.
     let connections = Atomic(0)
-    /// How many workers do something for the caller now.
-    let working = Atomic(0)
+    private let turns = Atomic(0)
     private let inFlight = Atomic(0)
     private let bucket = Mutex<Bucket?>(nil)
 
@@ -64,6 +63,25 @@ final class CallerAccount: Sendable {
 
     /// Ends what ``enter(_:isShared:now:)`` began.
     func leave() { inFlight.subtract(1, ordering: .relaxed) }
+
+    /// How many workers do something for the caller now.
+    var working: Int { turns.load(ordering: .relaxed) }
+
+    /// Counts one more worker for the caller, unless `isTooMany` is true for as many as there are. Asked and counted at once, so that
+    /// workers that look at the same time do not all take the caller's last turn.
+    @discardableResult
+    func takeTurn(unless isTooMany: (_ working: Int) -> Bool = { _ in false }) -> Bool {
+        var current = working
+        while true {
+            if isTooMany(current) { return false }
+            let (exchanged, original) = turns.compareExchange(expected: current, desired: current + 1, ordering: .relaxed)
+            if exchanged { return true }
+            current = original
+        }
+    }
+
+    /// Ends what ``takeTurn(unless:)`` began.
+    func endTurn() { turns.subtract(1, ordering: .relaxed) }
 
     private static let unit: UInt64 = 1_000_000_000
 

@@ -20,7 +20,8 @@ struct FairQueue<Element> {
         count += 1
     }
 
-    /// The longest waiting item of the caller whose turn it is; those that `mayServe` is false for are passed over.
+    /// The longest waiting item of the caller whose turn it is; those that `mayServe` is false for are passed over. The one that it is true
+    /// for is given, so it may note that.
     mutating func pop(where mayServe: @Sendable (CallerAccount) -> Bool = { _ in true }) -> Element? {
         for _ in 0..<order.count {
             guard let key = order.pop() else { return nil }

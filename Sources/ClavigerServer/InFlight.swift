@@ -33,15 +33,15 @@ final class InFlight: Sendable {
         isAnswered.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged
     }
 
-    /// A worker takes it on.
-    func beginWork() {
-        isWorkedAt.store(true, ordering: .relaxed)
-        connection.account.working.add(1, ordering: .relaxed)
+    /// A worker takes it on; with the turn that it took for the caller before (``CallerAccount/takeTurn(unless:)``), when it has one.
+    func beginWork(hasTurn: Bool = false) {
+        guard !isWorkedAt.exchange(true, ordering: .relaxed), !hasTurn else { return }
+        connection.account.takeTurn()
     }
 
     /// The worker is done with it, or has been given up: whichever comes first counts.
     func endWork() {
-        if isWorkedAt.exchange(false, ordering: .relaxed) { connection.account.working.subtract(1, ordering: .relaxed) }
+        if isWorkedAt.exchange(false, ordering: .relaxed) { connection.account.endTurn() }
     }
 
     /// Whether nobody waits for the work any more.

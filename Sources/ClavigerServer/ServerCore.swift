@@ -67,9 +67,13 @@ final class ServerCore: Sendable {
 
     /// Whether a worker may take on a request of this caller: while others are at work one worker is left to them, so that they need not
     /// wait behind whoever floods the rest.
-    func mayServe(_ account: CallerAccount) -> Bool {
-        guard callers.isShared, account.working.load(ordering: .relaxed) >= max(1, workers - 1) else { return true }
-        return !callers.hasOther(than: account)
+    func mayServe(_ account: CallerAccount) -> Bool { !hasItsShare(account, of: account.working) }
+
+    /// Takes a turn for this caller if a worker may take on a request of it. The turn ends with that request's work.
+    func takeTurn(_ account: CallerAccount) -> Bool { account.takeTurn { hasItsShare(account, of: $0) } }
+
+    private func hasItsShare(_ account: CallerAccount, of working: Int) -> Bool {
+        callers.isShared && working >= max(1, workers - 1) && callers.hasOther(than: account)
     }
 
     /// Whether something waits that a worker may take on.

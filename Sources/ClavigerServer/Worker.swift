@@ -36,10 +36,11 @@ final class Worker {
             core.resumeStarved()
             if core.callers.isShared { gather() }
             // Requests that the reserved worker read have waited longest.
-            if let request = core.queue.pop(where: core.mayServe) {
+            if let request = core.queue.pop(where: core.takeTurn) {
+                request.entry.beginWork(hasTurn: true)
                 core.turnover.add(1, ordering: .relaxed)
                 serve(request)
-            } else if readyInRow < ServerLimits.readyInRow || core.callers.isShared, let taken = nextReady() {
+            } else if readyInRow < ServerLimits.readyInRow || core.callers.isShared, let taken = nextTurn() {
                 serve(taken)
             } else if let event = nextEvent() {
                 handle(event)
@@ -49,11 +50,20 @@ final class Worker {
 
     // MARK: what comes next
 
-    /// The next connection that has a frame in memory; its request, when it has a good one.
-    func nextReady() -> TakenRequest?? {
-        guard let token = core.ready.pop(where: core.mayServe) else { return .none }
+    /// The next connection that has a frame in memory; its request, when it has a good one, to be worked at now.
+    private func nextTurn() -> TakenRequest?? {
+        guard let next = core.ready.pop(where: core.takeTurn) else { return .none }
+        let taken = take(next)
+        if let taken { taken.entry.beginWork(hasTurn: true) } else { next.caller.endTurn() }
+        return .some(taken)
+    }
+
+    /// The next connection that has a frame in memory; its request, when it has a good one, for others to work at.
+    func nextReady() -> TakenRequest?? { core.ready.pop(where: core.mayServe).map(take) }
+
+    private func take(_ ready: ReadyQueue.Item) -> TakenRequest? {
         readyInRow += 1
-        return .some(core.table.find(token)?.takeReady(into: arena.request.bytes, pocket: &pocket))
+        return core.table.find(ready.token)?.takeReady(into: arena.request.bytes, pocket: &pocket)
     }
 
     private func nextEvent() -> PollEvent? {

@@ -110,6 +110,33 @@ import Testing
         #expect(key(0, isForeign: true) != key(0))
     }
 
+    /// Workers that look at the same time do not all take a caller's last turn.
+    @Test func turnsAreCountedAsTheyAreTaken() throws {
+        let account = CallerAccount(
+            CallerAccount.Key(Caller(pid: 1, uid: 1, gid: 0, groups: [], unit: nil, pidfdVerified: true)), isPrivileged: false)
+        let most = Atomic(0)
+        let threads = try (0..<8).map { _ in
+            try TestThread {
+                var taken = 0
+                for _ in 0..<200 {
+                    // All of them see the same count before any of them counts itself.
+                    let isMine = account.takeTurn { working in
+                        usleep(50)
+                        return working >= 2
+                    }
+                    guard isMine else { continue }
+                    taken += 1
+                    most.max(account.working, ordering: .relaxed)
+                    account.endTurn()
+                }
+                return taken
+            }
+        }
+        #expect(threads.reduce(0) { $0 + ($1.value() ?? 0) } > 0)
+        #expect((1...2).contains(most.load(ordering: .relaxed)))
+        #expect(account.working == 0)
+    }
+
     /// One who has a hundred requests waiting is served once between two of another.
     @Test func anotherIsServedAfterOneOfMany() throws {
         let gate = Gate()
