@@ -58,8 +58,9 @@ void fault_trace(const fault_call *call) {
         result = number;
     }
     int length = snprintf(
-        line, sizeof line, "%s result=%s us=%lu pid=%d tid=%ld session=%lu object=%lu mechanism=0x%lx%s%s%s%s\n",
-        fault_function_name(call->function), result, (unsigned long)(fault_now_us() - call->started), getpid(),
+        line, sizeof line, "%s result=%s at=%lu us=%lu pid=%d tid=%ld session=%lu object=%lu mechanism=0x%lx%s%s%s%s\n",
+        fault_function_name(call->function), result, (unsigned long)call->started,
+        (unsigned long)(fault_now_us() - call->started), getpid(),
         syscall(SYS_gettid), call->session, call->object, call->has_mechanism ? call->mechanism : 0,
         label[0] != 0 ? " label=" : "", label, call->has_rule ? " rule=" : "", call->has_rule ? call->rule.text : "");
     pthread_mutex_lock(&mutex);

@@ -87,6 +87,13 @@ package final class SharedGate: @unchecked Sendable {
         return try body()
     }
 
+    /// Runs `body` together with others. Never from inside.
+    package func shared<R>(_ body: () -> R) -> R {
+        enterShared()
+        defer { leave() }
+        return body()
+    }
+
     /// Whether the calling thread is inside.
     package var isInside: Bool { pthread_getspecific(depth) != nil }
 

@@ -5,7 +5,7 @@ import Synchronization
 
 // Destroying objects on the token: only those whose end is committed in the database, and only while nobody can hold their handles.
 extension TokenService {
-    /// Objects that are destroyed in one go: requests wait meanwhile.
+    /// Orders that are carried out in one go: the supervisor has other things to do, too.
     private static let ordersAtOnce = 8
     /// How long to wait for requests to leave, in nanoseconds: newcomers wait behind, so a request that is stuck in the token must not
     /// keep them long.
@@ -63,49 +63,39 @@ extension TokenService {
         }
     }
 
-    /// Carries out some orders.
+    /// Carries out some orders, one object after the other: requests go on meanwhile.
     ///
     /// - Returns: those whose objects are gone; nil when the token could not be worked with now.
     private func carryOut(_ orders: [DestroyOrder]) -> [DestroyOrder]? {
-        // Looking takes long on a token with many objects, so requests are let in meanwhile.
-        gate.enterShared()
-        let generation = snapshots.current.generation
-        let found = find(orders)
-        gate.leave()
-        guard let found else { return nil }
-        let withObjects = found.filter { !$0.objects.isEmpty }
-        for (order, _) in found where !withObjects.contains(where: { $0.order == order }) {
-            // Not found can mean not seen: the next binding, which looks at everything, decides.
-            log.warning("an object to be destroyed was not found", metadata: order.metadata)
-        }
-        guard !withObjects.isEmpty else { return [] }
+        // Whoever may still hold the handles came before the change was published. When he has left nobody knows them.
         guard gate.enterAlone(until: Clock.monotonic() + TokenService.orderPatience) else { return nil }
-        let destroyed: [DestroyOrder] = {
-            defer { gate.leave() }
-            guard snapshots.current.generation == generation else { return [] }
-            return withObjects.filter { destroy($0.objects, $0.order) }.map(\.order)
-        }()
-        gate.enterShared()
-        defer { gate.leave() }
-        // The token's word alone is not enough, and a file that is gone must stay gone after a power failure.
-        guard let rest = find(destroyed) else { return nil }
-        do throws(FileError) { try files?.syncDirectories() } catch {
-            log.error("the token's storage cannot be synced", metadata: ["error": "\(error)"])
-            return nil
+        gate.leave()
+        var destroyed: [DestroyOrder] = []
+        for order in orders {
+            guard let isDestroyed = gate.shared({ destroy(order) }) else { return nil }
+            if isDestroyed { destroyed.append(order) }
         }
-        let gone = rest.filter(\.objects.isEmpty).map(\.order)
-        for order in gone { log.notice("object destroyed", metadata: order.metadata) }
-        return gone
+        guard !destroyed.isEmpty else { return [] }
+        return gate.shared {
+            // The token's word alone is not enough, and a file that is gone must stay gone after a power failure.
+            var gone: [DestroyOrder] = []
+            for order in destroyed {
+                guard let rest = find(order) else { return nil }
+                if rest.isEmpty { gone.append(order) }
+            }
+            do throws(FileError) { try files?.syncDirectories() } catch {
+                log.error("the token's storage cannot be synced", metadata: ["error": "\(error)"])
+                return nil
+            }
+            for order in gone { log.notice("object destroyed", metadata: order.metadata) }
+            return gone
+        }
     }
 
-    /// The objects of orders. Call it inside the gate.
-    private func find(_ orders: [DestroyOrder]) -> [(order: DestroyOrder, objects: [ObjectHandle])]? {
+    /// The objects of an order; nil when they cannot be looked for now. Call it inside the gate.
+    private func find(_ order: DestroyOrder) -> [ObjectHandle]? {
         do throws(CryptokiError) {
-            return try manage { (session, _) throws(CryptokiError) in
-                var found: [(order: DestroyOrder, objects: [ObjectHandle])] = []
-                for order in orders { found.append((order, try objects(of: order, &session))) }
-                return found
-            }
+            return try manage { (session, _) throws(CryptokiError) in try objects(of: order, &session) }
         } catch {
             log.error("objects to be destroyed cannot be looked for", metadata: ["error": "\(error)"])
             if error.meansLost { declareLost(error.description) }
@@ -123,22 +113,35 @@ extension TokenService {
         return ours
     }
 
-    /// Destroys the objects of an order. Call it alone in the gate.
-    private func destroy(_ objects: [ObjectHandle], _ order: DestroyOrder) -> Bool {
+    /// Destroys the objects of an order. Call it inside the gate, when nobody holds their handles.
+    ///
+    /// - Returns: false when there are none, or none may be destroyed; nil when the token could not be worked with now.
+    private func destroy(_ order: DestroyOrder) -> Bool? {
         guard !isNeeded(order, snapshots.current.keys) else {
             log.critical("an order is against an object that is in use; it is not carried out", metadata: order.metadata)
             return false
         }
-        do throws(CryptokiError) {
-            return try manage { (session, _) throws(CryptokiError) in
-                for object in objects { try session.destroyObject(object) }
-                return true
-            } ?? false
-        } catch {
-            log.error("object not destroyed", metadata: order.metadata.merging(["error": "\(error)"]) { old, _ in old })
-            if error.meansLost { declareLost(error.description) }
+        // What is found and what is destroyed are the same objects: the module cannot be initialised anew in between.
+        guard let objects = find(order) else { return nil }
+        guard !objects.isEmpty else {
+            // Not found can mean not seen: the next binding, which looks at everything, decides.
+            log.warning("an object to be destroyed was not found", metadata: order.metadata)
             return false
         }
+        for object in objects {
+            do throws(CryptokiError) {
+                let isDone = try manage { (session, _) throws(CryptokiError) in
+                    try session.destroyObject(object)
+                    return true
+                }
+                guard isDone != nil else { return nil }
+            } catch {
+                log.error("object not destroyed", metadata: order.metadata.merging(["error": "\(error)"]) { old, _ in old })
+                if error.meansLost { declareLost(error.description) }
+                return false
+            }
+        }
+        return true
     }
 
     /// Destroys what was ordered before this binding and is still there. Called when the token has proven to be ours, under the lock and
