@@ -51,7 +51,10 @@ package struct TokenObjects: Sendable {
         keys.removeValue(forKey: name.objectID) ?? []
     }
 
-    /// Forgets the objects of a CKA_ID: they are gone.
+    /// Whether there are keys of a CKA_ID that nobody has taken.
+    func holds(_ objectID: [UInt8]) -> Bool { keys[objectID] != nil }
+
+    /// Forgets the objects of a CKA_ID: they are gone, or are to go.
     mutating func forget(_ objectID: [UInt8]) { keys[objectID] = nil }
 
     /// Objects of ours that nobody has taken.

@@ -49,6 +49,8 @@ extension TokenService {
             counters.attached.add(1, ordering: .relaxed)
             supervision.withLock { $0.attached(missing: faulty, now: Clock.monotonic()) }
             if faulty > 0 { setMissing(Missing(view: view.map { $0.kept(in: files) }, ids: missingIDs())) }
+            // Binding leaves some of many.
+            wantOrders()
             turnedAway.flush()
             logState(.notice, "token ready", ["generation": "\(snapshots.current.generation)", "unusable": "\(faulty)"])
         case .some(let failure):

@@ -4,7 +4,8 @@ import Logging
 import SecureMemory
 import Synchronization
 
-// After a login: prove that this is our token, find every version's object, take up what a crash left open. Nothing is destroyed.
+// After a login: prove that this is our token, find every version's object, take up what a crash left open. Nothing is destroyed
+// but what was ordered.
 extension TokenService {
     func bind(generation: UInt64) throws(TokenFailure) {
         let outcome: Result<[ObjectName: SuiteHandles], TokenFailure> = management.withLock { management in
@@ -34,13 +35,14 @@ extension TokenService {
         try proveInstance(&objects, &quarantine, &session, &scratch)
         // Before anything in the database counts.
         try verifyHead(&session)
-        try destroyOrdered(&objects, &session)
+        var orders = BindingOrders()
+        try destroyOrdered(&objects, &orders, &session)
         // Open intents first: what is adopted is a stored version like all others afterwards.
         for intent in try stored({ () throws(StoreError) in try store.openIntents() }) {
             try settle(intent, objects, &session, &scratch)
         }
         // What was completed may have been an import token's last use, which ends its pair.
-        try destroyOrdered(&objects, &session)
+        try destroyOrdered(&objects, &orders, &session)
         try loadAccess()
         let keys = try ledger.load()
         var handles: [ObjectName: SuiteHandles] = [:]
@@ -48,6 +50,8 @@ extension TokenService {
         for key in keys.values {
             for version in key.versions where key.needsObject(version) {
                 let name = ObjectName(key: key.id, version: version.number, role: .cipher)
+                // Many keys take long together, and none of them long.
+                busy.step(.attach)
                 if let proven = try prove(
                     name, version.suite, version.knownAnswer, &objects, &quarantine, &session, &scratch
                 ).found {

@@ -144,21 +144,44 @@ extension TokenService {
         return true
     }
 
-    /// Destroys what was ordered before this binding and is still there. Called when the token has proven to be ours, under the lock and
-    /// alone.
-    func destroyOrdered(_ objects: inout TokenObjects, _ session: inout Session) throws(TokenFailure) {
+    /// Objects that are destroyed while binding: nobody is served meanwhile, so many are left to the supervisor.
+    static let ordersWhileBinding = 8
+
+    /// What one binding does with orders.
+    struct BindingOrders {
+        /// How many objects may still be destroyed.
+        var left = TokenService.ordersWhileBinding
+        /// Those that are left to the supervisor.
+        var postponed: Set<DestroyOrder> = []
+    }
+
+    /// Does with what was ordered before this binding: objects that are gone need no order any more, some are destroyed now, and the rest is
+    /// the supervisor's when the token serves; what is ordered is found by nobody else. Called when the token has proven to be ours, under
+    /// the lock and alone.
+    func destroyOrdered(
+        _ objects: inout TokenObjects, _ binding: inout BindingOrders, _ session: inout Session
+    ) throws(TokenFailure) {
         let asFailure = { (error: StoreError) in TokenFailure(error) }
         let orders = try mapping(asFailure) { () throws(StoreError) in try store.destroyOrders() }
         guard !orders.isEmpty else { return }
         let needed = KeyMap(try ledger.load())
         var done: [DestroyOrder] = []
-        for order in orders {
+        for order in orders where !binding.postponed.contains(order) {
             guard !isNeeded(order, needed) else {
                 log.critical("an order is against an object that is in use; it is not carried out", metadata: order.metadata)
                 continue
             }
+            // Of a pair there may be only the public half, which has not been looked for.
+            let mayBeThere = objects.holds(order.objectID) || ObjectName(objectID: order.objectID)?.role == .importPair
+            guard !mayBeThere || binding.left > 0 else {
+                objects.forget(order.objectID)
+                binding.postponed.insert(order)
+                continue
+            }
             do throws(CryptokiError) {
-                let found = try self.objects(of: order, &session)
+                busy.step(.attach)
+                let found = mayBeThere ? try self.objects(of: order, &session) : []
+                binding.left -= found.isEmpty ? 0 : 1
                 for object in found { try session.destroyObject(object) }
                 // Where objects cannot be read, this one may be among them.
                 guard !found.isEmpty || objects.unreadable == 0 else { continue }

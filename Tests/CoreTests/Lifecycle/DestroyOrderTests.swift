@@ -31,6 +31,33 @@ import Testing
         }
     }
 
+    /// However many there are, nobody waits long for the start: it destroys a few, and the rest goes while the token serves.
+    @Test func ofManyOrdersMostWaitUntilTheTokenServes() async {
+        await #expect(processExitsWith: .success) {
+            let instance = try TestInstance()
+            let kept = try instance.create("kept").id
+            let files = try instance.objectFiles().count
+            let key = try instance.create("gone").id
+            let versions = TokenService.ordersWhileBinding + 3
+            for _ in 1..<versions { try instance.rotate(key) }
+            try instance.delete(key)
+            instance.clock.advance(4 * 3_600_000)
+            try instance.purge(key)
+            #expect(try instance.token.store.destroyOrders().count == versions)
+            try instance.restart()
+            #expect(try instance.objectFiles().count == files + 3)
+            #expect(try instance.token.store.destroyOrders().count == 3)
+            // What is ordered is nothing that nobody knows of.
+            #expect(try instance.token.quarantinedCount == 0 && instance.status.state == .ready)
+            // It is the supervisor's at once.
+            #expect(try instance.token.supervision.withLock { $0.ordersDue } != nil)
+            try instance.keepHouse()
+            #expect(try instance.objectFiles().count == files)
+            #expect(try instance.token.store.destroyOrders().isEmpty)
+            #expect(try instance.unwrap(instance.wrap([5], kept)).plaintext == [5])
+        }
+    }
+
     @Test func anOrderAgainstWhatIsInUseIsNotCarriedOut() async {
         await #expect(processExitsWith: .success) {
             let instance = try TestInstance()
