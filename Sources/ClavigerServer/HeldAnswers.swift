@@ -35,8 +35,11 @@ final class HeldAnswer: Sendable {
     }
 }
 
-/// The answers whose records are not where they have to be yet, and who sends them: a thread of its own or, where no disk is waited for,
-/// the worker that found nobody at it.
+/// The answers whose records are not where they have to be yet, and who sends them.
+///
+/// Where no disk is waited for that is the worker that found nobody at it. Those whose records a flush has settled are sent by who has
+/// flushed, by workers between two requests, and by a thread of its own, whoever gets to it first: on a machine with much to do each
+/// wait for a thread to be run can take longer than the flush.
 ///
 /// The workers go on meanwhile: one flush of the disk serves all answers whose records came while the one before it went on, however few
 /// workers there are, and one write to the log's file all that came during the write before it. Callers take turns: the many answers of
@@ -57,13 +60,18 @@ final class HeldAnswers: Sendable {
     /// request.
     static let mostForOthers = 16
 
+    /// How many answers who has flushed sends before the next flush: the first of some callers, in turn.
+    static let mostOfFlusher = 8
+
     private let handler: any RequestHandler
     private let state = Mutex(State())
     private let bell = Bell()
+    /// Whether a flush has settled more than who flushed has sent.
+    private let hasNews = Atomic(false)
 
     init(handler: any RequestHandler) { self.handler = handler }
 
-    /// Takes an answer; it leaves after those of the same caller before it.
+    /// Takes an answer, which leaves when its record is settled.
     func push(_ entry: InFlight, _ ticket: RecordTicket, isReply: Bool, frame: consuming ChunkChain) {
         let answer = HeldAnswer(
             number: handler.heldAnswers.begin(), entry: entry, ticket: ticket, isReply: isReply, frame: frame)
@@ -85,9 +93,12 @@ final class HeldAnswers: Sendable {
         }
         guard isFree else { return false }
         body()
-        for _ in 0..<HeldAnswers.mostForOthers {
-            guard let answer = next() else { return true }
-            send(answer)
+        sending: for _ in 0..<HeldAnswers.mostForOthers {
+            switch next() {
+            case .answer(let answer): send(answer)
+            case .wait: break sending
+            case .nothing: return true
+            }
         }
         state.withLock { state in
             state.inHand = nil
@@ -100,6 +111,28 @@ final class HeldAnswers: Sendable {
     /// What waits.
     var answers: [HeldAnswer] { state.withLock { state in state.waiting.all + (state.inHand.map { [$0] } ?? []) } }
 
+    /// Lets who has flushed the disk send some answers; others send the rest.
+    func flushed() { hasNews.store(!sendSettled(most: HeldAnswers.mostOfFlusher), ordering: .relaxed) }
+
+    /// Lets a worker send some of what a flush has settled, if anything.
+    func help() {
+        guard hasNews.load(ordering: .relaxed), sendSettled(most: HeldAnswers.mostForOthers) else { return }
+        // What another flush settles at this moment is the thread's, which is woken by each.
+        hasNews.store(false, ordering: .relaxed)
+    }
+
+    /// - Returns: whether no more are settled.
+    private func sendSettled(most: Int) -> Bool {
+        for _ in 0..<most {
+            let answer = state.withLock { state in
+                state.waiting.popFirst { $0.ticket.isFlushed && handler.isSettled($0.ticket) }
+            }
+            guard let answer else { return true }
+            send(answer)
+        }
+        return false
+    }
+
     /// Works until `end`, and until nothing waits.
     func run() {
         while true {
@@ -108,19 +141,40 @@ final class HeldAnswers: Sendable {
                 (state.isSending, state.isHandedOver) = (true, false)
                 return (isMine, state.isEnding)
             }
-            if isMine { while let answer = next() { send(answer) } }
+            if isMine { serve() }
             if isEnding { return }
             bell.wait()
         }
     }
 
-    // The next of what waits, for who sends; nil when there is nothing, and whoever comes next has to see to it.
-    private func next() -> HeldAnswer? {
+    private func serve() {
+        while true {
+            switch next() {
+            case .answer(let answer): send(answer)
+            // Others may send it first.
+            case .wait(let ticket): handler.settle(ticket)
+            case .nothing: return
+            }
+        }
+    }
+
+    private enum Next {
+        /// An answer that does not wait for the disk; it is in hand.
+        case answer(HeldAnswer)
+        /// All wait for the disk; this is what comes first.
+        case wait(RecordTicket)
+        /// Whoever comes next has to see to it.
+        case nothing
+    }
+
+    // What comes next, for who sends.
+    private func next() -> Next {
         state.withLock { state in
-            // One that waits for the disk still must not hold up those that do not.
-            state.inHand = state.waiting.popFirst { handler.isSecure($0.ticket) } ?? state.waiting.pop()
-            if state.inHand == nil { state.isSending = false }
-            return state.inHand
+            state.inHand = state.waiting.popFirst { handler.isSettled($0.ticket) }
+            if let answer = state.inHand { return .answer(answer) }
+            if let first = state.waiting.first { return .wait(first.ticket) }
+            state.isSending = false
+            return .nothing
         }
     }
 

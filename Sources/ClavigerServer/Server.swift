@@ -93,6 +93,9 @@ package final class Server: Sendable {
         threads.withLock { $0 = Threads(acceptor: receptionist, watchdog: timekeeper, sender: sender) }
     }
 
+    /// Sends some of the answers whose records are on the disk now, for who has just flushed it: nobody has to be woken for them.
+    package func sendSettled() { core.held.flushed() }
+
     /// Takes over what can change while the server runs: deadlines, timeouts, queue and number of connections.
     package func reload(_ configuration: Configuration) { core.settings.apply(configuration) }
 

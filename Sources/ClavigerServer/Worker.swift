@@ -34,6 +34,7 @@ final class Worker {
     func run() {
         while !core.isEnding.load(ordering: .relaxed), !post.isReplaced.load(ordering: .relaxed) {
             core.resumeStarved()
+            core.held.help()
             if core.callers.isShared { gather() }
             // Requests that the reserved worker read have waited longest.
             if let request = core.queue.pop(where: core.takeTurn) {

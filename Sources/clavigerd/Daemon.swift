@@ -93,7 +93,7 @@ final class Daemon {
             try explain { () throws(ServerError) in
                 [
                     try ServerThread(name: "clv-audit") { audit.log.tend(audit.tick) },
-                    try ServerThread(name: "clv-flush") { audit.log.serveFlushes() },
+                    try ServerThread(name: "clv-flush") { audit.log.serveFlushes { server.sendSettled() } },
                 ]
             }
         }

@@ -35,6 +35,35 @@ import Testing
         }
     }
 
+    /// What a flush has settled is sent by who has flushed, some of it, and by workers that come by: nobody need be woken for it.
+    @Test func whoFlushedAndWorkersSendWhatIsSettled() throws {
+        let gate = Gate()
+        let service = TestService(disk: { _ in
+            gate.wait()
+            return nil
+        })
+        try TestServer.run(workers: 1, service: service) { server in
+            let client = try server.connect()
+            let most = UInt32(HeldAnswers.mostOfFlusher)
+            let held = server.server.core.held
+            for id in 1...(most + 5) { try client.send(TestClient.frame(.wrap, id: id, body: [UInt8(id)])) }
+            #expect(Patience.until { held.answers.count == Int(most) + 5 })
+            // The thread that sends waits for the disk, and for nothing else.
+            #expect(Patience.until { gate.arrived == 1 })
+            server.server.sendSettled()
+            #expect(held.answers.count == Int(most) + 5, "an answer left before its record")
+            service.settle(1...UInt64(most) + 4)
+            server.server.sendSettled()
+            for id in 1...most { #expect(try client.next().header.requestID == id) }
+            #expect(held.answers.count == 5)
+            // The worker comes by with the next request.
+            try client.send(TestClient.frame(.wrap, id: 99))
+            for id in (most + 1)...(most + 4) { #expect(try client.next().header.requestID == id) }
+            gate.letIn()
+            #expect(try Set([client.next(), client.next()].map(\.header.requestID)) == [most + 5, 99])
+        }
+    }
+
     @Test func aReplyWhoseRecordFailsIsARefusalInstead() throws {
         let service = TestService(disk: { $0 == 2 ? HeldTests.fault : nil }) { request in
             request.request.header.requestID == 3 ? .refusal(Refusal(.denied)) : .echo

@@ -29,7 +29,9 @@ extension AuditLog {
 
     /// Flushes for those who wait for tickets, until `stopTending`. Run it on a thread of its own: then a disk that does not answer keeps
     /// nobody who sends answers.
-    package func serveFlushes() {
+    ///
+    /// - Parameter settled: is told whenever tickets may have been settled; what it does delays the next flush.
+    package func serveFlushes(settled: () -> Void = {}) {
         monitor.locked { state.hasFlusher = true }
         while !isStopping.load(ordering: .acquiring) {
             let isIdle = monitor.locked {
@@ -37,6 +39,7 @@ extension AuditLog {
                 try? flush(state.wanted)
                 return false
             }
+            settled()
             // Not by the monitor's condition, which every record that is written would wake it by.
             if isIdle { flushBell.wait(until: Clock.monotonic() + AuditLog.lookInterval) }
         }
@@ -187,7 +190,12 @@ extension AuditLog {
     }
 
     /// Makes known to everybody how it is. Under the monitor.
-    func tell() { told.withLock { $0 = Told(failure: state.failure, warning: state.warning, synced: state.synced) } }
+    func tell() {
+        told.withLock {
+            $0 = Told(failure: state.failure, epoch: state.epoch, warning: state.warning, synced: state.synced)
+            isFailing.store(state.failure != nil, ordering: .releasing)
+        }
+    }
 
     /// Bytes kept free for the record that says that the log stopped: a block of every file system.
     static let reserveBytes: Int64 = 64 << 10

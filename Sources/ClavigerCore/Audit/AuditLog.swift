@@ -89,11 +89,14 @@ package final class AuditLog: @unchecked Sendable {
     /// Wakes the thread that flushes for others.
     let flushBell = Bell()
     let isStopping = Atomic(false)
-    // What is asked without the monitor, in which recovery may be stuck in the disk.
+    // What is asked without the monitor, in which recovery may be stuck in the disk; and whether there is a failure, for those who ask
+    // with every request.
     let told: Mutex<Told>
+    let isFailing = Atomic(true)
 
     struct Told {
         var failure: AuditFailure?
+        var epoch = 0
         var warning: String?
         var synced: AuditPosition
     }
@@ -164,7 +167,7 @@ package final class AuditLog: @unchecked Sendable {
     deinit { if state.file >= 0 { close(state.file) } }
 
     /// Why nothing is taken; nil while records are.
-    package var failure: AuditFailure? { told.withLock { $0.failure } }
+    package var failure: AuditFailure? { isFailing.load(ordering: .acquiring) ? told.withLock { $0.failure } : nil }
 
     /// What the operator is to know though records are taken.
     var warning: String? { told.withLock { $0.warning } }
@@ -211,8 +214,10 @@ package final class AuditLog: @unchecked Sendable {
         return state.last
     }
 
-    /// Whether `secure` is known not to wait for the disk: the record is on it, or only has to be in the file.
-    func isSecure(_ ticket: RecordTicket) -> Bool { !ticket.isFlushed || position.sequence >= ticket.sequence }
+    /// Whether `secure` is known not to wait for the disk: the record is on it, only has to be in the file, or will never be.
+    func isSettled(_ ticket: RecordTicket) -> Bool {
+        !ticket.isFlushed || told.withLock { $0.synced.sequence >= ticket.sequence || $0.epoch != ticket.epoch }
+    }
 
     /// Makes sure that the record of `ticket` is where it has to be, with all before it.
     package func secure(_ ticket: RecordTicket) throws(AuditFailure) {

@@ -13,7 +13,10 @@ package final class AuditRecorder: Sendable {
     private let accounts: AccountCache
     private let time: TimeSource
     let logger: Logger
-    private let settings: Mutex<Configuration.Audit>
+    /// How records of key use are kept.
+    let durability: Configuration.Audit.Durability
+    // An index into `forms`: asked with every request, so without a lock.
+    private let contextForm: Atomic<Int>
     private let denials = DenialMerger()
     let outbox: OutboxState
     // Records that neither the log nor the database takes now.
@@ -87,7 +90,8 @@ package final class AuditRecorder: Sendable {
         collector = audit.collector.map {
             AuditCollector(path: $0, directory: directory, place: configuration.stateDirectory + "/audit-collector", log: logger)
         }
-        self.settings = Mutex(audit)
+        durability = audit.durability
+        contextForm = Atomic(AuditRecorder.index(of: audit.context))
         self.store = store
         self.token = token
         self.accounts = accounts
@@ -122,13 +126,15 @@ package final class AuditRecorder: Sendable {
     }
 
     /// Takes up what a reload may change.
-    func reload(_ configuration: Configuration) { settings.withLock { $0.context = configuration.audit.context } }
+    func reload(_ configuration: Configuration) {
+        contextForm.store(AuditRecorder.index(of: configuration.audit.context), ordering: .relaxed)
+    }
 
     /// How contexts are recorded.
-    var contexts: AuditContexts.Form { settings.withLock { $0.context } }
+    var contexts: AuditContexts.Form { AuditRecorder.forms[contextForm.load(ordering: .relaxed)] }
 
-    /// How records of key use are kept.
-    var durability: Configuration.Audit.Durability { settings.withLock { $0.durability } }
+    private static let forms = AuditContexts.Form.allCases
+    private static func index(of form: AuditContexts.Form) -> Int { forms.firstIndex(of: form) ?? 0 }
 
     /// The state of the daemon, whose token is in this state: without a log no key is used.
     func status(_ token: TokenService.Status) -> TokenService.Status {
@@ -194,7 +200,6 @@ package final class AuditRecorder: Sendable {
             drain()
             return nil
         }
-        let durability = durability
         guard durability != .off || entry.isManagement else { return nil }
         var record = request.record(outcome: refusal, time: time.now(), trace: trace)
         // Known in the log and in the outbox by one name, should it have to go there: a flush that failed leaves it in the file.

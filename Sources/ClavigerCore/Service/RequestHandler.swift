@@ -76,7 +76,10 @@ package protocol RequestHandler: AnyObject, Sendable {
     func secure(_ ticket: RecordTicket, of opcode: Opcode?) -> Refusal?
 
     /// Whether `secure` is known not to wait for the disk.
-    func isSecure(_ ticket: RecordTicket) -> Bool
+    func isSettled(_ ticket: RecordTicket) -> Bool
+
+    /// Waits until `isSettled`.
+    func settle(_ ticket: RecordTicket)
 
     /// Says that a request is about to be refused with `deadline` that a worker has begun and not answered. Must not wait.
     func abandoned(_ request: IncomingRequest)

@@ -108,7 +108,9 @@ package final class Service: RequestHandler {
         return refusal
     }
 
-    package func isSecure(_ ticket: RecordTicket) -> Bool { audit?.log.isSecure(ticket) ?? true }
+    package func isSettled(_ ticket: RecordTicket) -> Bool { audit?.log.isSettled(ticket) ?? true }
+
+    package func settle(_ ticket: RecordTicket) { _ = audit?.secure(ticket) }
 
     package func abandoned(_ request: IncomingRequest) { audit?.abandoned(request) }
 

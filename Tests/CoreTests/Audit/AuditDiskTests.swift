@@ -97,9 +97,12 @@ import Testing
         while !audit.monitor.locked({ audit.state.hasFlusher }) { usleep(1_000) }
         gate.shut()
         let ticket = try audit.add(body, flushed: true)
+        #expect(!audit.isSettled(ticket))
         #expect(throws: AuditFailure.self) { try audit.secure(ticket) }
         #expect(throws: AuditFailure.self) { try audit.add(body, flushed: true) }
         #expect(gate.isHeld)
+        // Never to be durable is settled, too, and stays so.
+        #expect(audit.isSettled(ticket))
         gate.open()
         #expect(
             eventually {
@@ -109,6 +112,7 @@ import Testing
         let after = try audit.add(body, flushed: true)
         try audit.secure(after)
         #expect(audit.position.sequence >= after.sequence)
+        #expect(audit.isSettled(ticket))
         audit.stopTending()
         flusher.join()
         #expect(log.finding() == nil)
@@ -119,18 +123,21 @@ import Testing
         let gate = Gate()
         let log = try TestLog { $0.sync = { gate.sync($0) } }
         let (audit, body) = (log.log, body)
-        let flusher = Worker { audit.serveFlushes() }
+        let told = Atomic<UInt64>(0)
+        // It is told with the monitor free: it asks the log.
+        let flusher = Worker { audit.serveFlushes { told.store(audit.position.sequence, ordering: .releasing) } }
         while !audit.monitor.locked({ audit.state.hasFlusher }) { usleep(1_000) }
         let before = audit.condition.flushes
         gate.shut()
         var tickets = [try audit.add(body, flushed: true)]
         while !gate.isHeld { usleep(1_000) }
         for _ in 0..<20 { tickets.append(try audit.add(body, flushed: true)) }
-        #expect(!audit.isSecure(tickets[0]))
+        #expect(!audit.isSettled(tickets[0]))
         gate.open()
         for ticket in tickets { try audit.secure(ticket) }
         #expect(audit.condition.flushes - before == 2)
-        #expect(tickets.allSatisfy(audit.isSecure))
+        #expect(tickets.allSatisfy(audit.isSettled))
+        #expect(eventually { told.load(ordering: .acquiring) == tickets.last?.sequence })
         audit.stopTending()
         flusher.join()
         #expect(log.finding() == nil)

@@ -31,6 +31,8 @@ final class TestService: RequestHandler {
     private let isFlushed: Bool
     private let durable: Range<UInt64>
     let heldAnswers = AnswerFence.Held()
+    // What came of the records that somebody waited for.
+    private let settled = Mutex<[UInt64: Refusal?]>([:])
 
     /// A service that keeps no records.
     init(_ answer: @escaping @Sendable (TestRequest) -> TestAnswer = { _ in .echo }) {
@@ -53,9 +55,24 @@ final class TestService: RequestHandler {
         self.durable = durable
     }
 
-    func secure(_ ticket: RecordTicket, of opcode: Opcode?) -> Refusal? { disk?(ticket.sequence) }
+    func secure(_ ticket: RecordTicket, of opcode: Opcode?) -> Refusal? {
+        if case .some(let result) = settled.withLock({ $0[ticket.sequence] }) { return result }
+        return disk?(ticket.sequence)
+    }
 
-    func isSecure(_ ticket: RecordTicket) -> Bool { durable.contains(ticket.sequence) }
+    func isSettled(_ ticket: RecordTicket) -> Bool {
+        !ticket.isFlushed || durable.contains(ticket.sequence) || settled.withLock { $0[ticket.sequence] != nil }
+    }
+
+    func settle(_ ticket: RecordTicket) {
+        let result = disk?(ticket.sequence)
+        settled.withLock { $0[ticket.sequence] = .some(result) }
+    }
+
+    /// Makes records durable, whatever `disk` does.
+    func settle(_ numbers: ClosedRange<UInt64>) {
+        settled.withLock { for number in numbers { $0[number] = .some(nil) } }
+    }
 
     func makeWorker(entersToken: Bool) -> any RequestWorker {
         Worker(answer: answer, entersToken: entersToken, records: disk.map { _ in isFlushed })
