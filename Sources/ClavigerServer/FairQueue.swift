@@ -35,8 +35,8 @@ struct FairQueue<Element> {
         return nil
     }
 
-    /// The longest waiting item of the caller whose turn it is. It stays.
-    var first: Element? { order.first.flatMap { lanes[$0]?.items.first } }
+    /// The longest waiting item of each caller.
+    var heads: some Sequence<Element> { lanes.values.lazy.compactMap(\.items.first) }
 
     /// The longest waiting item of the first caller in turn whose longest waiting one `condition` is true for. That was its turn.
     mutating func popFirst(where condition: (Element) -> Bool) -> Element? {

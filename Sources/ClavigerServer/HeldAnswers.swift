@@ -47,8 +47,15 @@ final class HeldAnswer: Sendable {
 final class HeldAnswers: Sendable {
     private struct State {
         var waiting = FairQueue<HeldAnswer>()
-        /// What is being sent.
-        var inHand: HeldAnswer?
+        /// What is being sent, by number.
+        var inHand: [UInt64: HeldAnswer] = [:]
+
+        /// Takes in hand the first in turn that `condition` is true for.
+        mutating func take(where condition: (HeldAnswer) -> Bool) -> HeldAnswer? {
+            guard let answer = waiting.popFirst(where: condition) else { return nil }
+            inHand[answer.number] = answer
+            return answer
+        }
         /// Whether somebody sends, who looks for more before ending.
         var isSending = false
         /// Whether a worker leaves it to the thread, which has not begun yet.
@@ -100,32 +107,30 @@ final class HeldAnswers: Sendable {
             case .nothing: return true
             }
         }
-        state.withLock { state in
-            state.inHand = nil
-            state.isHandedOver = true
-        }
+        state.withLock { $0.isHandedOver = true }
         bell.ring()
         return true
     }
 
-    /// What waits.
-    var answers: [HeldAnswer] { state.withLock { state in state.waiting.all + (state.inHand.map { [$0] } ?? []) } }
+    /// What has not left yet.
+    var answers: [HeldAnswer] { state.withLock { state in state.waiting.all + state.inHand.values } }
 
     /// Lets who has flushed the disk send some answers; others send the rest.
-    func flushed() { hasNews.store(!sendSettled(most: HeldAnswers.mostOfFlusher), ordering: .relaxed) }
+    func flushed() {
+        if !sendSettled(most: HeldAnswers.mostOfFlusher) { hasNews.store(true, ordering: .releasing) }
+    }
 
     /// Lets a worker send some of what a flush has settled, if anything.
     func help() {
-        guard hasNews.load(ordering: .relaxed), sendSettled(most: HeldAnswers.mostForOthers) else { return }
-        // What another flush settles at this moment is the thread's, which is woken by each.
-        hasNews.store(false, ordering: .relaxed)
+        guard hasNews.load(ordering: .relaxed), hasNews.exchange(false, ordering: .acquiringAndReleasing) else { return }
+        if !sendSettled(most: HeldAnswers.mostForOthers) { hasNews.store(true, ordering: .releasing) }
     }
 
     /// - Returns: whether no more are settled.
     private func sendSettled(most: Int) -> Bool {
         for _ in 0..<most {
             let answer = state.withLock { state in
-                state.waiting.popFirst { $0.ticket.isFlushed && handler.isSettled($0.ticket) }
+                state.take { $0.ticket.isFlushed && handler.isSettled($0.ticket) }
             }
             guard let answer else { return true }
             send(answer)
@@ -161,7 +166,7 @@ final class HeldAnswers: Sendable {
     private enum Next {
         /// An answer that does not wait for the disk; it is in hand.
         case answer(HeldAnswer)
-        /// All wait for the disk; this is what comes first.
+        /// All wait for the disk; this is what it comes to first.
         case wait(RecordTicket)
         /// Whoever comes next has to see to it.
         case nothing
@@ -170,9 +175,8 @@ final class HeldAnswers: Sendable {
     // What comes next, for who sends.
     private func next() -> Next {
         state.withLock { state in
-            state.inHand = state.waiting.popFirst { handler.isSettled($0.ticket) }
-            if let answer = state.inHand { return .answer(answer) }
-            if let first = state.waiting.first { return .wait(first.ticket) }
+            if let answer = state.take(where: { handler.isSettled($0.ticket) }) { return .answer(answer) }
+            if let first = state.waiting.heads.min(by: { $0.ticket.sequence < $1.ticket.sequence }) { return .wait(first.ticket) }
             state.isSending = false
             return .nothing
         }
@@ -180,6 +184,7 @@ final class HeldAnswers: Sendable {
 
     private func send(_ answer: HeldAnswer) {
         answer.finish(handler.secure(answer.ticket, of: answer.isReply ? answer.entry.opcode : nil))
+        state.withLock { $0.inHand[answer.number] = nil }
         handler.heldAnswers.end(answer.number)
     }
 

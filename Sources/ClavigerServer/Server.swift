@@ -6,7 +6,7 @@ import Synchronization
 /// The daemon's server: takes connections, reads requests, has the service do them, sends the answers.
 ///
 /// It never looks into a body, and every request passes ``RequestHandler``. Threads: one that accepts, one that keeps time, one that sends
-/// what waited for its record, one worker for each token session, and one reserved worker that never enters the token. All buffers for requests and replies are locked memory
+/// what waited for its record and nobody else has sent, one worker for each token session, and one reserved worker that never enters the token. All buffers for requests and replies are locked memory
 /// mapped by ``init``, so a server that starts does not run out of it later.
 package final class Server: Sendable {
     /// What ``stop(drainTime:)`` left undone.

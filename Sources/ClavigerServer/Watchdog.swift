@@ -83,9 +83,10 @@ final class Watchdog: Sendable {
     private func replace(_ post: WorkerPost) -> Bool {
         let work = (post.requests.1 ?? post.requests.0)?.opcode.entry.name ?? "none"
         do throws(ServerError) {
+            // Before another looks for work: the caller's turn is over.
+            post.requests.0?.endWork()
+            post.requests.1?.endWork()
             if try crew.replace(post) {
-                post.requests.0?.endWork()
-                post.requests.1?.endWork()
                 core.counters.replacedCount.add(1, ordering: .relaxed)
                 core.logger.warning(
                     "a worker is stuck in the token; another takes its place",

@@ -130,11 +130,13 @@ import Testing
     // MARK: calls of the daemon's own
 
     /// Makes an import token and deletes it again, whose pair the supervisor then destroys.
-    private func deleteImportToken(_ faulty: Faulty) throws {
+    private func deleteImportToken(
+        _ faulty: Faulty, _ rules: [String] = ["C_DestroyObject label=:import count=1 hang", "C_FindObjectsInit count=1 hang"]
+    ) throws {
         let made = try faulty.daemon.claviger("import-token", "create", "--ttl", "1h", "--uses", "1", "--json")
         #expect(made.status == 0, "\(made.errorText)")
         let id = try #require(made.text.firstMatch(of: /[0-9a-f]{8}-[0-9a-f-]{27}/)).output
-        try faulty.faults.set("C_DestroyObject label=:import count=1 hang", "C_FindObjectsInit count=1 hang")
+        try faulty.faults.set(rules)
         _ = try faulty.daemon.claviger("import-token", "delete", String(id), "--yes", "--timeout", "1")
     }
 
@@ -150,6 +152,17 @@ import Testing
         #expect(try faulty.daemon.waitForEnd() == 70)
         try faulty.faults.set()
         try faulty.daemon.start()
+        #expect(try faulty.daemon.client().open(faulty.envelope) == Faulty.plaintext)
+    }
+
+    /// However long the token takes to destroy an object, what is left is used meanwhile.
+    @Test func c10_whatIsBeingDestroyedHoldsUpNobody() throws {
+        let faulty = try Faulty()
+        try deleteImportToken(faulty, ["C_DestroyObject label=:import count=1 hang"])
+        try faulty.daemon.wait(for: .lost)
+        #expect(try faulty.daemon.client().open(faulty.envelope) == Faulty.plaintext)
+        try faulty.faults.set()
+        try faulty.daemon.wait(for: .ready)
         #expect(try faulty.daemon.client().open(faulty.envelope) == Faulty.plaintext)
     }
 

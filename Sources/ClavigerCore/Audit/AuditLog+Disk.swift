@@ -28,7 +28,7 @@ extension AuditLog {
     }
 
     /// Flushes for those who wait for tickets, until `stopTending`. Run it on a thread of its own: then a disk that does not answer keeps
-    /// nobody who sends answers.
+    /// nobody else who sends answers.
     ///
     /// - Parameter settled: is told whenever tickets may have been settled; what it does delays the next flush.
     package func serveFlushes(settled: () -> Void = {}) {

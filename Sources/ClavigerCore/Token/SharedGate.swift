@@ -1,7 +1,7 @@
 import Glibc
 
 /// Lets many in together or one alone: requests hold it shared while they use sessions and handles, a re-initialisation of the
-/// module alone.
+/// module alone. Who gets in alone knows that all who were inside before have left.
 ///
 /// Whoever waits to be alone is let in before those who come later. Whoever is inside already may enter again (a batch lets other
 /// requests in) and never waits for that: glibc's lock prefers readers, and only newcomers pass the door.

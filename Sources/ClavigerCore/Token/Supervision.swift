@@ -10,8 +10,10 @@ package struct Supervision: Sendable {
     var nearLimit: [KeyID: UInt32] = [:]
     /// When objects are to be destroyed next; nil when there are none to be.
     var ordersDue: UInt64?
-    /// Objects to be destroyed that were not found: the next binding decides about them.
+    /// Objects to be destroyed that were not found, or could not be destroyed: what the next binding finds of them decides.
     var ordersSetAside: Set<[UInt8]> = []
+    /// Objects that this binding has begun to destroy: not to find them is no riddle.
+    var ordersBegun: Set<[UInt8]> = []
     /// When the token is asked next, though nobody wants anything of it.
     var watchDue: UInt64 = 0
     /// When the supervisor looks next for what is missing.
@@ -139,6 +141,7 @@ package struct Supervision: Sendable {
         if missing < lastMissing || missing == 0 { fruitlessLooks = 0 }
         lastMissing = missing
         ordersSetAside = []
+        ordersBegun = []
         lastAttached = now
         if missing == 0 { refindInterval = Supervision.firstRefindInterval }
     }

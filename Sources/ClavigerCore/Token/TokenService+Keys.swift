@@ -114,7 +114,11 @@ extension TokenService {
                 throw Refusal(.operationConflict)
             }
             // A rotation that was cut off and overtaken by another can only be begun again: its version is taken.
-            if earlier.state == .done || (earlier.state == .open && !isOvertaken(earlier)) { return (earlier, true) }
+            if earlier.state == .done { return (earlier, true) }
+            if earlier.state == .open, !isOvertaken(earlier) {
+                try requireNoOrder(against: earlier)
+                return (earlier, true)
+            }
         }
         let now = time.now()
         var intent = Intent(

@@ -28,7 +28,7 @@ extension TokenService {
         guard let due else { return nil }
         guard due <= Clock.monotonic() else { return due }
         supervision.withLock { $0.ordersDue = nil }
-        // A token that is away is bound again before it serves, and binding carries out what is left.
+        // A token that is away is bound again before it serves, and then there are new handles.
         guard currentStatus.state.serves, !carryOutOrders() else { return nil }
         let next = Clock.monotonic() + TokenService.orderPause
         supervision.withLock { $0.ordersDue = next }
@@ -53,43 +53,62 @@ extension TokenService {
             // An order can be read before its change is published. Changes are made one at a time, so after this it has been, and
             // requests that come from now on know nothing of the handles.
             ledger.alone {}
-            guard let done = carryOut(batch) else { return false }
-            let rest = batch.filter { !done.contains($0) }.map(\.objectID)
-            supervision.withLock { $0.ordersSetAside.formUnion(rest) }
-            do throws(StoreError) { try store.close(done) } catch {
+            let outcome = carryOut(batch)
+            supervision.withLock { $0.ordersSetAside.formUnion(outcome.setAside) }
+            do throws(StoreError) { try store.close(outcome.done) } catch {
                 log.error("orders that were carried out cannot be closed", metadata: ["error": "\(error)"])
                 return false
             }
+            guard outcome.isWhole else { return false }
         }
     }
 
+    /// What came of some orders.
+    private struct Outcome {
+        /// Those whose objects are gone.
+        var done: [DestroyOrder] = []
+        /// The objects of those that a binding has to decide about.
+        var setAside: Set<[UInt8]> = []
+        /// Whether the token could be worked with all the time.
+        var isWhole = true
+    }
+
     /// Carries out some orders, one object after the other: requests go on meanwhile.
-    ///
-    /// - Returns: those whose objects are gone; nil when the token could not be worked with now.
-    private func carryOut(_ orders: [DestroyOrder]) -> [DestroyOrder]? {
+    private func carryOut(_ orders: [DestroyOrder]) -> Outcome {
+        var outcome = Outcome()
         // Whoever may still hold the handles came before the change was published. When he has left nobody knows them.
-        guard gate.enterAlone(until: Clock.monotonic() + TokenService.orderPatience) else { return nil }
+        guard gate.enterAlone(until: Clock.monotonic() + TokenService.orderPatience) else {
+            outcome.isWhole = false
+            return outcome
+        }
+        let generation = snapshots.current.generation
         gate.leave()
         var destroyed: [DestroyOrder] = []
-        for order in orders {
-            guard let isDestroyed = gate.shared({ destroy(order) }) else { return nil }
-            if isDestroyed { destroyed.append(order) }
-        }
-        guard !destroyed.isEmpty else { return [] }
-        return gate.shared {
-            // The token's word alone is not enough, and a file that is gone must stay gone after a power failure.
-            var gone: [DestroyOrder] = []
-            for order in destroyed {
-                guard let rest = find(order) else { return nil }
-                if rest.isEmpty { gone.append(order) }
+        for order in orders where outcome.isWhole {
+            busy.step(.supervisor)
+            switch gate.shared({ destroy(order, generation) }) {
+            case true?: destroyed.append(order)
+            case false?: outcome.setAside.insert(order.objectID)
+            case nil: outcome.isWhole = false
             }
-            do throws(FileError) { try files?.syncDirectories() } catch {
-                log.error("the token's storage cannot be synced", metadata: ["error": "\(error)"])
-                return nil
-            }
-            for order in gone { log.notice("object destroyed", metadata: order.metadata) }
-            return gone
         }
+        guard !destroyed.isEmpty else { return outcome }
+        // The token's word alone is not enough, and a file that is gone must stay gone after a power failure.
+        for order in destroyed {
+            busy.step(.supervisor)
+            switch gate.shared({ find(order) }) {
+            case let rest? where rest.isEmpty: outcome.done.append(order)
+            case _?: outcome.setAside.insert(order.objectID)
+            case nil: outcome.isWhole = false
+            }
+        }
+        do throws(FileError) { try files?.syncDirectories() } catch {
+            log.error("the token's storage cannot be synced", metadata: ["error": "\(error)"])
+            outcome.done = []
+            outcome.isWhole = false
+        }
+        for order in outcome.done { log.notice("object destroyed", metadata: order.metadata) }
+        return outcome
     }
 
     /// The objects of an order; nil when they cannot be looked for now. Call it inside the gate.
@@ -115,41 +134,43 @@ extension TokenService {
 
     /// Destroys the objects of an order. Call it inside the gate, when nobody holds their handles.
     ///
+    /// - Parameter generation: that of the token when the last of those who might have held them had left.
     /// - Returns: false when there are none, or none may be destroyed; nil when the token could not be worked with now.
-    private func destroy(_ order: DestroyOrder) -> Bool? {
-        guard !isNeeded(order, snapshots.current.keys) else {
-            log.critical("an order is against an object that is in use; it is not carried out", metadata: order.metadata)
-            return false
-        }
-        // What is found and what is destroyed are the same objects: the module cannot be initialised anew in between.
-        guard let objects = find(order) else { return nil }
-        guard !objects.isEmpty else {
-            // Not found can mean not seen: the next binding, which looks at everything, decides.
-            log.warning("an object to be destroyed was not found", metadata: order.metadata)
-            return false
-        }
-        for object in objects {
-            do throws(CryptokiError) {
-                let isDone = try manage { (session, _) throws(CryptokiError) in
-                    try session.destroyObject(object)
-                    return true
+    private func destroy(_ order: DestroyOrder, _ generation: UInt64) -> Bool? {
+        do throws(CryptokiError) {
+            // Judged, found and destroyed under one lock: a change that makes an object of this name is done under it, too.
+            let isDone: Bool?? = try manage { (session, _) throws(CryptokiError) -> Bool? in
+                guard snapshots.current.generation == generation else { return nil }
+                guard !isNeeded(order, snapshots.current.keys) else {
+                    log.critical("an order is against an object that is in use; it is not carried out", metadata: order.metadata)
+                    return false
                 }
-                guard isDone != nil else { return nil }
-            } catch {
-                log.error("object not destroyed", metadata: order.metadata.merging(["error": "\(error)"]) { old, _ in old })
-                if error.meansLost { declareLost(error.description) }
+                let found = try objects(of: order, &session)
+                for object in found {
+                    try session.destroyObject(object)
+                    supervision.withLock { _ = $0.ordersBegun.insert(order.objectID) }
+                }
+                // What was begun earlier and cut off may have been done.
+                if !found.isEmpty || supervision.withLock({ $0.ordersBegun.contains(order.objectID) }) { return true }
+                // Not found can mean not seen: the next binding, which looks at everything, decides.
+                log.warning("an object to be destroyed was not found", metadata: order.metadata)
                 return false
             }
+            return isDone ?? nil
+        } catch {
+            log.error("object not destroyed", metadata: order.metadata.merging(["error": "\(error)"]) { old, _ in old })
+            guard error.meansLost else { return false }
+            declareLost(error.description)
+            return nil
         }
-        return true
     }
 
-    /// Objects that are destroyed while binding: nobody is served meanwhile, so many are left to the supervisor.
+    /// Orders that are carried out while binding: nobody is served meanwhile, so many are left to the supervisor.
     static let ordersWhileBinding = 8
 
     /// What one binding does with orders.
     struct BindingOrders {
-        /// How many objects may still be destroyed.
+        /// How many more may be carried out.
         var left = TokenService.ordersWhileBinding
         /// Those that are left to the supervisor.
         var postponed: Set<DestroyOrder> = []

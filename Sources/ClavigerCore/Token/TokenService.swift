@@ -7,7 +7,8 @@ import Synchronization
 
 /// The token as the daemon uses it: logged in once, bound to the instance, watched, and got back when it goes away.
 ///
-/// Requests use it inside `enter` and `leave`; they may run together. Whatever changes login, sessions or handles runs alone.
+/// Requests use it inside `enter` and `leave`; they may run together. Whatever changes login, sessions or handles runs alone; an
+/// object is destroyed when those who may have held its handle have left.
 package final class TokenService: Sendable {
     /// The module and slot of the present generation.
     package struct Live: Sendable {

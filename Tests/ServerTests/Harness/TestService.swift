@@ -31,6 +31,8 @@ final class TestService: RequestHandler {
     private let isFlushed: Bool
     private let durable: Range<UInt64>
     let heldAnswers = AnswerFence.Held()
+    /// The records in the order in which their answers were about to leave.
+    let secured = Mutex<[UInt64]>([])
     // What came of the records that somebody waited for.
     private let settled = Mutex<[UInt64: Refusal?]>([:])
 
@@ -56,6 +58,7 @@ final class TestService: RequestHandler {
     }
 
     func secure(_ ticket: RecordTicket, of opcode: Opcode?) -> Refusal? {
+        secured.withLock { $0.append(ticket.sequence) }
         if case .some(let result) = settled.withLock({ $0[ticket.sequence] }) { return result }
         return disk?(ticket.sequence)
     }
