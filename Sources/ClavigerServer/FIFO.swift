@@ -8,7 +8,7 @@ struct FIFO<Element> {
     var first: Element? { head < items.count ? items[head] : nil }
 
     /// All items, the longest waiting first.
-    var all: [Element] { items[head...].compactMap(\.self) }
+    var all: [Element] { items[head...].compactMap { $0 } }
 
     mutating func push(_ item: Element) { items.append(item) }
 

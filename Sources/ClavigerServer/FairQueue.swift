@@ -36,7 +36,8 @@ struct FairQueue<Element> {
     }
 
     /// The longest waiting item of each caller.
-    var heads: some Sequence<Element> { lanes.values.lazy.compactMap(\.items.first) }
+    // With closures where others have key paths: in a generic type those are made anew with every use, which takes microseconds.
+    var heads: some Sequence<Element> { lanes.values.lazy.compactMap { $0.items.first } }
 
     /// The longest waiting item of the first caller in turn whose longest waiting one `condition` is true for. That was its turn.
     mutating func popFirst(where condition: (Element) -> Bool) -> Element? {
@@ -57,7 +58,7 @@ struct FairQueue<Element> {
     }
 
     /// All items, in no order.
-    var all: [Element] { lanes.values.flatMap(\.items.all) }
+    var all: [Element] { lanes.values.flatMap { $0.items.all } }
 
     /// Whether `pop` would give an item.
     func holds(where mayServe: @Sendable (CallerAccount) -> Bool) -> Bool { lanes.values.contains { mayServe($0.caller) } }
