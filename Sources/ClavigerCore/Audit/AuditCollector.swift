@@ -32,6 +32,7 @@ package final class AuditCollector: Sendable {
     private let directory: String
     private let place: String
     private let sendBuffer: Int32
+    private let bound: @Sendable (AuditSegment, FileIdentity) -> UInt64?
     private let log: Logger
     private let shared: Mutex<State>
     private let isStopping = Atomic(false)
@@ -49,13 +50,16 @@ package final class AuditCollector: Sendable {
     ///   - directory: the log's.
     ///   - place: the file that says how far it came.
     ///   - sendBuffer: bytes of the socket's buffer, which bound a datagram.
+    ///   - bound: which of what is found in the directory is the log's (see `AuditFollower.Bound`).
     init(
-        path: String, directory: String, place: String, log: Logger, sendBuffer: Int32 = AuditCollector.defaultSendBuffer
+        path: String, directory: String, place: String, log: Logger, sendBuffer: Int32 = AuditCollector.defaultSendBuffer,
+        bound: @escaping @Sendable (AuditSegment, FileIdentity) -> UInt64?
     ) {
         self.path = path
         self.directory = directory
         self.place = place
         self.sendBuffer = sendBuffer
+        self.bound = bound
         self.log = log
         var state = State()
         state.position = AuditCollector.read(place)
@@ -104,8 +108,10 @@ package final class AuditCollector: Sendable {
     }
 
     private func follow() throws(FileError) -> AuditFollower {
-        guard let position = shared.withLock({ $0.position }) else { return try AuditFollower(directory, skipping: false) }
-        return try AuditFollower(directory, after: position)
+        guard let position = shared.withLock({ $0.position }) else {
+            return try AuditFollower(directory, skipping: false, bound: bound)
+        }
+        return try AuditFollower(directory, after: position, bound: bound)
     }
 
     private func save() throws(FileError) {

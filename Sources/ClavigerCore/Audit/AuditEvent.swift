@@ -45,6 +45,7 @@ package struct AuditEvent: Sendable {
         case logRepaired = "log-repaired"
         case logGap = "log-gap"
         case logRestored = "log-restored"
+        case logUnproven = "log-unproven"
     }
 
     private static let known: [String: (action: String, severity: AuditSeverity)] = [
@@ -78,6 +79,7 @@ package struct AuditEvent: Sendable {
         System.logRepaired.rawValue: ("claviger.log-repaired", .warning),
         System.logGap.rawValue: ("claviger.log-gap", .critical),
         System.logRestored.rawValue: ("claviger.log-restored", .critical),
+        System.logUnproven.rawValue: ("claviger.log-unproven", .warning),
     ]
 
     /// How much a refusal matters: by its HTTP status, as Key Protect does. It stands above the event's own severity.

@@ -76,12 +76,14 @@ extension AuditLog {
             let (lines, target, file) = (state.pending, state.last, state.file)
             state.pending = []
             state.pending.reserveCapacity(lines.count)
+            state.attempted = lines
             let code = atDisk(\.writing) { lines.withUnsafeBytes { settings.put(file, $0, nil) } }
             // Given up meanwhile; recovery finds what of it is in the file.
             guard epoch == state.epoch else { throw interruption }
             guard code == 0 else { throw fail("write", code) }
             state.size += lines.count
             state.written = target
+            state.attempted = []
         }
     }
 
@@ -211,6 +213,8 @@ extension AuditLog {
         var line: [UInt8] = []
         let body = AuditRecord.system(.logStopped, time: surroundings.time.now(), reason: failure.reason).body(instance)
         let position = AuditLine.append(body, after: state.written, to: &line)
+        // It takes the number of what was on its way, of which nothing is left.
+        state.attempted = line
         guard line.withUnsafeBytes({ settings.put(state.file, $0, nil) }) == 0 else {
             ftruncate(state.file, off_t(state.size))
             return
@@ -218,6 +222,7 @@ extension AuditLog {
         state.size += line.count
         state.last = position
         state.written = position
+        state.attempted = []
         // Not believed, whatever it says: after a flush that failed the next one answers for nothing that was written before it.
         _ = settings.sync(state.file)
     }

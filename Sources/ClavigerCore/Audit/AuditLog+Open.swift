@@ -32,7 +32,7 @@ extension AuditLog {
     /// - Returns: the ids of those that are in the log.
     func find(_ ids: Set<String>, after: UInt64) throws(AuditFailure) -> Set<String> {
         do throws(FileError) {
-            return try AuditScan(AuditSegment.list(settings.directory), known: position, ids: ids, after: after).found
+            return try AuditScan(AuditSegment.list(settings.directory), known: position, written: nil, ids: ids, after: after).found
         } catch {
             throw AuditFailure("\(error)")
         }
@@ -67,12 +67,14 @@ extension AuditLog {
             try keepReserve()
             let segments = try AuditSegment.list(settings.directory)
             let known = state.synced
-            let scan = try AuditScan(segments, known: known, ids: ids, after: after)
-            if let problem = scan.problem {
-                try goOnAfterGap(problem, scan, segments, known)
+            let written = isFirst ? known : state.written
+            let scan = try AuditScan(segments, known: known, written: written, ids: ids, after: after)
+            if let problem = scan.problem ?? (isFirst ? nil : foreignRecord(scan)) {
+                try goOnAfterGap(problem, scan, segments, known, written)
                 notes.append(.system(.logGap, time: now, reason: problem))
             } else {
                 try goOn(scan, known, &notes)
+                if isFirst, let last = scan.last, last.sequence > known.sequence { notes.append(unproven(known, last)) }
             }
             if let interruption {
                 let seconds = (Clock.monotonic() - state.failedSince) / 1_000_000_000
@@ -106,12 +108,33 @@ extension AuditLog {
 
     private var now: UInt64 { surroundings.time.now() }
 
+    /// What is wrong with records behind the newest that was written, when they are not those that were on their way when the log failed.
+    /// A chain can be gone on with by anybody: only what this daemon wrote itself is its own.
+    private func foreignRecord(_ scan: AuditScan) -> String? {
+        guard let last = scan.last, last.sequence > state.written.sequence else { return nil }
+        let lines = state.attempted.split(separator: UInt8(ascii: "\n"))
+        // Its hash covers all before it.
+        if lines.contains(where: { SHA256.digest(Array($0).span.bytes) == last.hash }) { return nil }
+        return "record \(last.sequence) was not written by the daemon: it wrote up to record \(state.written.sequence)"
+    }
+
+    /// The record of what stands behind the newest place that is known from outside the log: nothing but the chain vouches for it.
+    private func unproven(_ known: AuditPosition, _ last: AuditPosition) -> AuditRecord {
+        surroundings.log.notice(
+            "the audit log goes on behind the place that the database knows, as after a crash",
+            metadata: ["known": "\(known.sequence)", "last": "\(last.sequence)"])
+        return .system(
+            .logUnproven, time: now,
+            reason: "a daemon that was interrupted leaves such records, and so can whoever may write the files",
+            [.init("first", "\(known.sequence + 1)"), .init("last", "\(last.sequence)")])
+    }
+
     private func goOn(
         _ scan: AuditScan, _ known: AuditPosition, _ notes: inout [AuditRecord]
     ) throws(FileError) {
         let last = scan.last ?? known
         // What is behind the known place counts as being on the disk when it has been written again.
-        (state.last, state.written) = (last, last)
+        (state.last, state.written, state.attempted) = (last, last, [])
         guard let segment = scan.segment else { return try create() }
         if scan.end.rest > 0 {
             let aside = "\(segment.path).torn-\(scan.end.offset)"
@@ -153,15 +176,15 @@ extension AuditLog {
     }
 
     private func goOnAfterGap(
-        _ problem: String, _ scan: AuditScan, _ segments: [AuditSegment], _ known: AuditPosition
+        _ problem: String, _ scan: AuditScan, _ segments: [AuditSegment], _ known: AuditPosition, _ written: AuditPosition
     ) throws(FileError) {
         surroundings.log.error("the audit log is not as it was left", metadata: ["problem": "\(problem)"])
         state.warning = problem
         let newest = segments.last { AuditScan.isPlausible($0.first, known) }?.first ?? 0
-        let highest = max(scan.highest, known.sequence, newest)
+        let highest = max(scan.highest, known.sequence, written.sequence, newest)
         let hash = known.sequence > 0 ? known.hash : scan.last?.hash ?? known.hash
         let last = AuditPosition(sequence: highest, hash: hash)
-        (state.last, state.written, state.synced) = (last, last, last)
+        (state.last, state.written, state.synced, state.attempted) = (last, last, last, [])
         try create()
     }
 
@@ -201,7 +224,7 @@ extension AuditLog {
         if state.file >= 0 { close(state.file) }
         state.file = file
         state.segment = segment
-        state.identity = (status.st_dev, status.st_ino)
+        state.identity = FileIdentity(status)
     }
 
     private func write(_ records: [AuditRecord]) throws(FileError) {
@@ -209,6 +232,7 @@ extension AuditLog {
         for record in records { state.last = AuditLine.append(record.body(instance), after: state.last, to: &state.pending) }
         let lines = state.pending
         state.pending.removeAll(keepingCapacity: true)
+        state.attempted = lines
         var code = lines.withUnsafeBytes { settings.put(state.file, $0, nil) }
         if code == 0 { code = settings.sync(state.file) }
         guard code == 0 else {
@@ -217,7 +241,7 @@ extension AuditLog {
             throw FileError("write", path, code)
         }
         state.size += lines.count
-        (state.written, state.synced) = (state.last, state.last)
+        (state.written, state.synced, state.attempted) = (state.last, state.last, [])
     }
 
     /// Keeps room on the disk for the record that says that the log stopped.

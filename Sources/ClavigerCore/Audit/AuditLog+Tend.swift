@@ -65,7 +65,7 @@ extension AuditLog {
     }
 
     private func look(
-        at segment: AuditSegment, _ file: Int32, _ size: Int, _ identity: (device: dev_t, inode: ino_t)
+        at segment: AuditSegment, _ file: Int32, _ size: Int, _ identity: FileIdentity
     ) -> Result<Loss?, AuditFailure> {
         var open = stat()
         guard fstat(file, &open) == 0 else {
@@ -81,13 +81,27 @@ extension AuditLog {
     }
 
     /// Whether another file than this one, or none, has the segment's name.
-    func loss(of segment: AuditSegment, _ identity: (device: dev_t, inode: ino_t)) throws(FileError) -> Loss? {
+    func loss(of segment: AuditSegment, _ identity: FileIdentity) throws(FileError) -> Loss? {
         var named = stat()
         guard lstat(segment.path, &named) == 0 else {
             guard errno == ENOENT else { throw FileError("examine", segment.path, errno) }
             return .removed
         }
-        return named.st_dev == identity.device && named.st_ino == identity.inode ? nil : .replaced
+        return FileIdentity(named) == identity ? nil : .replaced
+    }
+
+    /// The number of the newest record that an open file with a segment's name may give to who sends records on: while it is another than
+    /// the one that is written, or lines were put behind what was written, nothing of that is the log's.
+    ///
+    /// - Returns: nil for a file that is none of the log's.
+    package func bound(_ segment: AuditSegment, _ file: FileIdentity) -> UInt64? {
+        // Recovery may be stuck in the disk with it.
+        let found: UInt64?? = monitor.locked(patience: AuditLog.glance) {
+            guard let active = state.segment, segment.first <= active.first else { return nil }
+            guard segment == active else { return .max }
+            return file == state.identity ? state.written.sequence : nil
+        }
+        return found ?? nil
     }
 
     // Under the monitor.

@@ -112,7 +112,7 @@ package final class AuditLog: @unchecked Sendable {
         var file: Int32 = -1
         var segment: AuditSegment?
         /// Which file it is, whatever its path leads to now.
-        var identity: (device: dev_t, inode: ino_t) = (0, 0)
+        var identity = FileIdentity()
         /// Bytes of whole records in the file.
         var size = 0
         /// When its first record was made, in milliseconds since 1970.
@@ -123,6 +123,8 @@ package final class AuditLog: @unchecked Sendable {
         var pending: [UInt8] = []
         /// The newest record in the file.
         var written: AuditPosition
+        /// Lines behind it that were on their way into the file when the log failed: any number of them may be in it.
+        var attempted: [UInt8] = []
         /// The newest record on the disk.
         var synced: AuditPosition
         /// Who writes to the file, or looks at it or for it: one at a time.

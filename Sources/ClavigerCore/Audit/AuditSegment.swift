@@ -61,9 +61,19 @@ package enum AuditLines {
         _ path: String, from start: Int = 0, failed: (FileError) -> E,
         _ body: (UnsafeRawBufferPointer, Int) throws(E) -> Void
     ) throws(E) -> End {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
+        // Whatever has the name of a segment: a pipe would keep who reads waiting.
+        let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard file >= 0 else { throw failed(FileError("read", path, errno)) }
         defer { close(file) }
+        return try read(file, path, from: start, failed: failed, body)
+    }
+
+    /// The same of an open file.
+    @discardableResult
+    static func read<E: Error>(
+        _ file: Int32, _ path: String, from start: Int, failed: (FileError) -> E,
+        _ body: (UnsafeRawBufferPointer, Int) throws(E) -> Void
+    ) throws(E) -> End {
         let capacity = chunk + AuditLine.maximum
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 16)
         defer { buffer.deallocate() }

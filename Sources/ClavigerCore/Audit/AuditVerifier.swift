@@ -30,8 +30,8 @@ package struct AuditVerifier {
         /// The newest checkpoint.
         package var checkpoint: AuditHead?
         package var checkpoints: UInt64 = 0
-        /// Records that the log itself reports as out of the ordinary (`log-gap`, `log-repaired`, `log-restored`, `log-stopped`),
-        /// the first few.
+        /// Records that the log itself reports as out of the ordinary (`log-gap`, `log-repaired`, `log-restored`, `log-resumed`,
+        /// `log-stopped`, `log-unproven`), the first few.
         package var incidents: [Incident] = []
 
         /// Records after the newest checkpoint's place that are no part of what it seals.
@@ -75,10 +75,17 @@ package struct AuditVerifier {
     /// - Parameter progress: called now and then with the bytes of this file that are done.
     package mutating func feed(_ path: String, progress: (Int) -> Void = { _ in }) throws(Finding) {
         var number = 0
+        let named = AuditSegment(directory: "", name: path.split(separator: "/").last.map(String.init) ?? "")
         let end = try AuditLines.read(path, failed: { Finding(file: path, line: 0, reason: "\($0)") }) {
             (line, offset) throws(Finding) in
             number += 1
             if number & 0x3fff == 0 { progress(offset) }
+            if number == 1, let named, let first = AuditLine.parts(line)?.sequence, first != named.first {
+                throw Finding(
+                    file: path, line: 1, sequence: named.first,
+                    reason: "the file begins with record \(first), and by its name with record \(named.first): "
+                        + (first > named.first ? missing(named.first, first - 1) : "it has another's name"))
+            }
             try take(line, path, number)
         }
         guard end.rest == 0 else {
@@ -145,7 +152,9 @@ package struct AuditVerifier {
         }
     }
 
-    private static let incidents: [StaticString] = ["log-gap", "log-repaired", "log-restored", "log-stopped"]
+    private static let incidents: [StaticString] = [
+        "log-gap", "log-repaired", "log-restored", "log-resumed", "log-stopped", "log-unproven",
+    ]
 
     private var firstPrevious: [UInt8] = []
 

@@ -101,10 +101,12 @@ extension AuditRecorder {
     /// The most records that wait in memory for a log: what daemons meet by themselves, and what works without a log.
     private static let mostStranded = 1_000
 
-    func strand(_ record: AuditRecord, _ error: StoreError?) {
+    /// - Parameter ticket: where it may stand in the log already.
+    func strand(_ record: AuditRecord, _ ticket: RecordTicket?, _ error: StoreError?) {
+        let after = ticket.map { $0.sequence - 1 } ?? log.position.sequence
         let isKept = stranded.withLock { stranded in
             guard stranded.count < AuditRecorder.mostStranded else { return false }
-            stranded.append(Stranded(record: record, after: log.position.sequence))
+            stranded.append(Stranded(record: record, after: after))
             return true
         }
         let level: Logger.Level = isKept ? .warning : .error
@@ -122,7 +124,7 @@ extension AuditRecorder {
             do throws(AuditFailure) {
                 try log.secure(item.ticket)
             } catch {
-                strand(item.record, nil)
+                strand(item.record, item.ticket, nil)
             }
         }
     }

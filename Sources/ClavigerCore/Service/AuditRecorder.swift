@@ -86,9 +86,12 @@ package final class AuditRecorder: Sendable {
         }
         self.outbox = outbox
         let anchor = try? store.anchor()
-        log = AuditLog(settings: settings, instance: token.instance.id, anchor: anchor, surroundings: surroundings)
+        let auditLog = AuditLog(settings: settings, instance: token.instance.id, anchor: anchor, surroundings: surroundings)
+        log = auditLog
         collector = audit.collector.map {
-            AuditCollector(path: $0, directory: directory, place: configuration.stateDirectory + "/audit-collector", log: logger)
+            AuditCollector(
+                path: $0, directory: directory, place: configuration.stateDirectory + "/audit-collector", log: logger,
+                bound: auditLog.bound)
         }
         durability = audit.durability
         contextForm = Atomic(AuditRecorder.index(of: audit.context))
@@ -97,7 +100,6 @@ package final class AuditRecorder: Sendable {
         self.accounts = accounts
         self.time = time
         self.logger = logger
-        let auditLog = log
         store.hooks.withLock { $0.auditPosition = { auditLog.position } }
     }
 
@@ -206,24 +208,29 @@ package final class AuditRecorder: Sendable {
         if entry.isManagement || record.refusal != nil { record.id = RandomSource.identifier() }
         let kind = record.refusal.map { request.kind($0, trace.initiator) }
         if let kind, request.isCounted(refusal), !denials.admit(record, kind, now: Clock.monotonic()) { return nil }
+        var ticket: RecordTicket?
+        let isRefused = refusal != nil || request.isCounted(nil)
         do throws(AuditFailure) {
             let body = record.body(token.instance.id, &phrases)
             // The thread that answers how the daemon is must not get stuck in the disk.
-            if !entry.isManagement, entry.permission != .observe {
-                let ticket = try log.add(body, flushed: durability == .fsync)
-                if !hold(ticket) {
-                    try log.secure(ticket)
-                } else if refusal != nil || request.isCounted(nil) {
-                    underWay.withLock { $0.append((ticket, record)) }
-                }
-            } else {
-                try log.append(body, flushed: entry.isManagement)
+            let isHeld = !entry.isManagement && entry.permission != .observe
+            let added = try log.add(body, flushed: entry.isManagement || isHeld && durability == .fsync)
+            ticket = added
+            if !isHeld || !hold(added) {
+                try log.secure(added)
+            } else if isRefused {
+                underWay.withLock { $0.append((added, record)) }
             }
             return nil
         } catch {
-            guard refusal != nil || request.isCounted(nil), let kind else { return keepAside(record, entry) }
-            // What was refused gives nothing away; it is recorded when there is a log again.
-            denials.count(record, kind, now: Clock.monotonic())
+            guard isRefused, let kind else { return keepAside(record, ticket, entry) }
+            // What was refused gives nothing away; it is recorded when there is a log again. One that may stand in the file is looked for
+            // there first, or it would stand there twice.
+            if let ticket {
+                underWay.withLock { $0.append((ticket, record)) }
+            } else {
+                denials.count(record, kind, now: Clock.monotonic())
+            }
             return nil
         }
     }
@@ -261,7 +268,7 @@ package final class AuditRecorder: Sendable {
     }
 
     // The log has failed just now, or this is one of the few requests that go on without it.
-    private func keepAside(_ record: AuditRecord, _ entry: OpcodeEntry) -> Refusal? {
+    private func keepAside(_ record: AuditRecord, _ ticket: RecordTicket?, _ entry: OpcodeEntry) -> Refusal? {
         guard entry.isManagement else { return Refusal(.auditUnavailable, retryAfter: 1_000) }
         outbox.withLock { $0.forgetWritten() }
         do throws(StoreError) {
@@ -270,7 +277,7 @@ package final class AuditRecorder: Sendable {
         } catch {
             switch entry.permission {
             case .observe, .readToken, .readAudit, .unlock:
-                strand(record, error)
+                strand(record, ticket, error)
                 return nil
             case .wrap, .unwrap, .rewrap, .readKeys, .readSecrets, .createKeys, .updateKeys, .rotateKeys, .disableKeys,
                 .deleteKeys, .restoreKeys, .purgeKeys, .moveKeys, .registerResources, .readRings, .createRings, .deleteRings,
@@ -294,7 +301,7 @@ package final class AuditRecorder: Sendable {
             try log.append(record.body(token.instance.id), flushed: true)
         } catch {
             outbox.withLock { $0.forgetWritten() }
-            do throws(StoreError) { try store.leave(record) } catch { strand(record, error) }
+            do throws(StoreError) { try store.leave(record) } catch { strand(record, nil, error) }
         }
     }
 

@@ -27,7 +27,7 @@ import Testing
         func collector(sendBuffer: Int32 = AuditCollector.defaultSendBuffer) -> AuditCollector {
             AuditCollector(
                 path: path, directory: log.path, place: place, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-                sendBuffer: sendBuffer)
+                sendBuffer: sendBuffer, bound: log.log.bound)
         }
 
         /// The numbers of the next `count` records, while `collector` runs.

@@ -33,4 +33,53 @@ import Testing
         #expect(unlink(directory.file("audit-00000000000000000003.jsonl")) == 0)
         #expect(try follower.next { _ in false })
     }
+
+    private final class Reader {
+        var follower: AuditFollower
+
+        init(_ log: TestLog) throws { follower = try AuditFollower(log.path, skipping: false, bound: log.log.bound) }
+
+        /// The numbers of the lines that have come, or what is wrong.
+        func follow() -> String {
+            var seen: [UInt64] = []
+            do {
+                try follower.next { line in
+                    seen.append(AuditLine.parts(line)?.sequence ?? 0)
+                    return true
+                }
+            } catch {
+                return "\(error)"
+            }
+            return "\(seen)"
+        }
+    }
+
+    /// Another file in the log's place, and lines behind what the log has written, are nobody's records: they are not sent on, and those
+    /// that are follow when the log has its file back.
+    @Test func onlyTheLogsOwnIsFollowed() throws {
+        let log = try TestLog()
+        try log.append(3, flushed: true)
+        let reader = try Reader(log)
+        #expect(reader.follow() == "[1, 2, 3]")
+        let segment = try log.segments[0]
+        let bytes = try log.read(segment.path)
+        try Files.replace(segment.path, with: bytes.span.bytes)
+        try log.forge(2)
+        try log.append(2, flushed: true)
+        let stale = "\(FileError("follow", segment.path, ESTALE))"
+        #expect(reader.follow() == stale)
+        log.log.look()
+        #expect(reader.follow() == "[4, 5, 6]")
+        try log.forge(1)
+        #expect(reader.follow() == "[]")
+        // A file that the log has not begun is none of its own.
+        let foreign = AuditSegment(directory: log.path, first: 7)
+        try Files.replace(foreign.path, with: bytes.span.bytes)
+        #expect(reader.follow() == "[]")
+        unlink(foreign.path)
+        // A pipe keeps nobody waiting.
+        unlink(segment.path)
+        #expect(mkfifo(segment.path, 0o600) == 0)
+        #expect(reader.follow() == stale)
+    }
 }

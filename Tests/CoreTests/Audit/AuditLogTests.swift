@@ -31,8 +31,37 @@ import Testing
         try log.append(3, flushed: true)
         try log.reopen()
         try log.append(2, flushed: true)
-        #expect(try log.verify().records == 5)
+        let report = try log.verify()
+        #expect(report.records == 6 && report.incidents == [.init(sequence: 4, event: "log-unproven")])
         #expect(try log.segments.count == 1)
+    }
+
+    /// The chain holds no secret: whoever may write the files can go on with it. The daemon does not, and its seal does not cover it.
+    @Test func aForgedRecordIsNotTakenOver() throws {
+        let log = try TestLog()
+        try log.append(5, flushed: true)
+        try log.forge(1)
+        log.log.look()
+        #expect(log.log.failure == nil)
+        #expect(
+            log.log.condition.warning == "record 6 was not written by the daemon: it wrote up to record 5")
+        try log.append(1, flushed: true)
+        try log.log.seal()
+        #expect(try log.segments.map(\.first) == [1, 7])
+        #expect(log.finding() == "record 7 does not continue record 6: one of the two was changed or replaced")
+        #expect(try log.lines().contains { $0.contains("log-gap") })
+    }
+
+    /// What was forged while nobody wrote, the daemon cannot tell from what a crash left: it says what nothing vouches for.
+    @Test func whatNothingVouchesForIsNamed() throws {
+        let log = try TestLog()
+        try log.append(5, flushed: true)
+        try log.log.seal()
+        try log.reopen()
+        #expect(try log.verify().incidents.isEmpty)
+        try log.reopen { try log.forge(2) }
+        #expect(try log.verify().incidents == [.init(sequence: 9, event: "log-unproven")])
+        #expect(try log.lines()[8].contains(#""responseData":{"first":"7","last":"8"}"#))
     }
 
     @Test func aTornLastLineIsSetAsideAndTold() throws {
@@ -45,7 +74,8 @@ import Testing
             #expect(log.log.failure == nil)
         }
         let report = try log.verify()
-        #expect(report.records == 6 && report.incidents.map(\.event) == ["log-repaired", "log-repaired", "log-repaired"])
+        let incidents = report.incidents.map(\.event)
+        #expect(report.records == 9 && incidents == Array(repeating: ["log-repaired", "log-unproven"], count: 3).flatMap(\.self))
         #expect(try log.read(segment.path + ".torn-\(whole.count)") == Array("{\"seq\":4,\"prev\":\"00".utf8))
     }
 

@@ -102,6 +102,18 @@ import Testing
         #expect(report.first == 12 && report.records == 8)
     }
 
+    /// Files are removed whole: one that lacks its beginning is no older file that is gone.
+    @Test func aBeheadedFileShows() throws {
+        let log = try sealed()
+        try log.edit(log.segments[0]) { $0.removeFirst(4) }
+        #expect(
+            log.finding()
+                == "the file begins with record 5, and by its name with record 1: records 1 to 4 are missing")
+        unlink(try log.segments[0].path)
+        try log.edit(log.segments[0]) { $0.removeFirst() }
+        #expect(log.finding() == "the file begins with record 13, and by its name with record 12: record 12 is missing")
+    }
+
     @Test func aCutEndShowsByAHead() throws {
         let log = try sealed()
         let head = try log.log.signedHead()

@@ -134,6 +134,22 @@ final class TestLog {
         }
     }
 
+    /// Goes on with the chain as anybody can who may write the newest file.
+    func forge(_ count: Int) throws {
+        let segment = try #require(try segments.last)
+        let line = try #require(try lines().last).utf8
+        let parts = try #require(Array(line).withUnsafeBytes { AuditLine.parts($0) })
+        var position = AuditPosition(sequence: parts.sequence, hash: SHA256.digest(Array(line).span.bytes))
+        var lines: [UInt8] = []
+        for _ in 0..<count {
+            let body = AuditRecord(event: "unwrap", time: 1_800_000_000_000).body(TestLog.instance)
+            position = AuditLine.append(body, after: position, to: &lines)
+        }
+        let file = open(segment.path, O_WRONLY | O_APPEND | O_CLOEXEC)
+        defer { close(file) }
+        try #require(write(file, lines, lines.count) == lines.count)
+    }
+
     var segments: [AuditSegment] { get throws { try AuditSegment.list(path) } }
 
     /// All lines of all segments.

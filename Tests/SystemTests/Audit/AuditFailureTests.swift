@@ -185,6 +185,34 @@ import Testing
         try daemon.verifyAudit()
     }
 
+    /// Nor is a refusal recorded twice: its record is in the file when the flush fails, and the file is kept.
+    @Test func aRefusalThatMetABrokenDiskIsThereOnce() throws {
+        let daemon = try DaemonHarness()
+        let cue = daemon.directory + "/eio"
+        guard let shim = try brokenDisk(daemon, cue) else {
+            return skip("AuditFailureTests.aRefusalThatMetABrokenDiskIsThereOnce", "needs a C compiler")
+        }
+        try daemon.start(environment: [shim])
+        let client = daemon.client()
+        for round in 0..<3 {
+            try writeFile(cue, "")
+            #expect(refusal { () throws(ClientError) in try client.showKey(.name("absent\(round)")) } == .denied)
+            #expect(try eventually { try client.health().state != .ready })
+            unlink(cue)
+            #expect(try eventually { try client.health().state == .ready })
+        }
+        // What waits is recorded within a second.
+        #expect(
+            try eventually {
+                let text = try daemon.auditText()
+                return (0..<3).allSatisfy { text.contains("absent\($0)") }
+            })
+        daemon.stop()
+        let refused = try daemon.auditRecords().filter { $0.event == "key-show" }
+        #expect(refused.count == 3, "\(refused.map(\.sequence))")
+        try daemon.verifyAudit()
+    }
+
     /// What makes the daemon's flushes of its log fail while the file `cue` is there: a setting of its environment; nil without a compiler.
     private func brokenDisk(_ daemon: DaemonHarness, _ cue: String, _ code: String = "EIO") throws -> String? {
         try shim(
