@@ -126,16 +126,18 @@ final class CallerTable: Sendable {
 
     /// The two callers that were served last, and when.
     private struct Recent {
-        var last: (caller: ObjectIdentifier?, at: UInt64) = (nil, 0)
-        var other: (caller: ObjectIdentifier?, at: UInt64) = (nil, 0)
+        var last: (caller: CallerAccount?, at: UInt64) = (nil, 0)
+        var other: (caller: CallerAccount?, at: UInt64) = (nil, 0)
+
+        /// The one of the two that is not this caller, or the later one when neither is.
+        func other(than account: CallerAccount) -> (caller: CallerAccount?, at: UInt64) { last.caller === account ? other : last }
     }
 
     /// Notes that a request of this caller is taken on.
     func noteTurn(of account: CallerAccount, now: UInt64) {
-        let caller = ObjectIdentifier(account)
         recent.withLock { recent in
-            if recent.last.caller != caller { recent.other = recent.last }
-            recent.last = (caller, now)
+            if recent.last.caller !== account { recent.other = recent.last }
+            recent.last = (account, now)
         }
     }
 
@@ -147,10 +149,17 @@ final class CallerTable: Sendable {
 
     /// Whether a request of another caller than this was taken on since `moment`.
     func hasOther(than account: CallerAccount, since moment: UInt64) -> Bool {
-        let caller = ObjectIdentifier(account)
-        return recent.withLock { recent in
-            let other = recent.last.caller == caller ? recent.other : recent.last
+        recent.withLock { recent in
+            let other = recent.other(than: account)
             return other.caller != nil && other.at >= moment
+        }
+    }
+
+    /// When the newest request of another caller than this was taken on, while a worker is at it.
+    func otherAtWork(than account: CallerAccount) -> UInt64? {
+        recent.withLock { recent in
+            let other = recent.other(than: account)
+            return (other.caller?.working ?? 0) > 0 ? other.at : nil
         }
     }
 

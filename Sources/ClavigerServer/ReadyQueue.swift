@@ -7,6 +7,8 @@ final class ReadyQueue: Sendable {
     struct Item: Sendable {
         let token: UInt64
         let caller: CallerAccount
+        /// CLOCK_MONOTONIC in nanoseconds.
+        let since: UInt64
     }
 
     private let items = Mutex(FairQueue<Item>())
@@ -16,8 +18,9 @@ final class ReadyQueue: Sendable {
     var isEmpty: Bool { count.load(ordering: .sequentiallyConsistent) == 0 }
 
     func push(_ token: UInt64, of caller: CallerAccount) {
+        let now = MonotonicClock.now()
         items.withLock { items in
-            items.push(Item(token: token, caller: caller), of: caller)
+            items.push(Item(token: token, caller: caller, since: now), of: caller)
             count.store(items.count, ordering: .sequentiallyConsistent)
         }
     }
@@ -27,6 +30,16 @@ final class ReadyQueue: Sendable {
         guard !isEmpty else { return nil }
         return items.withLock { items in
             let item = items.pop(where: mayServe)
+            count.store(items.count, ordering: .sequentiallyConsistent)
+            return item
+        }
+    }
+
+    /// A connection that has waited since `moment`, whosever it is.
+    func popWaiting(since moment: UInt64) -> Item? {
+        guard !isEmpty else { return nil }
+        return items.withLock { items in
+            let item = items.popFirst { $0.since <= moment }
             count.store(items.count, ordering: .sequentiallyConsistent)
             return item
         }

@@ -53,23 +53,7 @@ struct ReservedWorker {
 
     private func dispatch(_ taken: TakenRequest) {
         let entry = taken.entry
-        guard needsOthers(entry) else { return worker.perform(taken) }
-        let frame = UnsafeRawBufferPointer(worker.arena.request.prefix(taken.length))
-        var chain = ChunkChain(core.pool)
-        var isQueued = false
-        if chain.reserve(taken.length, for: .input) {
-            chain.append(frame)
-            let request = QueuedRequest(entry: entry, isGuest: RequestShape.isGuest(frame, opcode: entry.opcode), frame: chain)
-            isQueued = core.queue.push(
-                request, limit: core.settings.queue.load(ordering: .relaxed),
-                share: core.settings.queueShare(isShared: core.callers.isShared))
-        }
-        worker.arena.request.wipe(taken.length)
-        if isQueued {
-            core.wakeOne()
-        } else if entry.claim() {
-            entry.connection.finish(entry, Refusal(.busy, retryAfter: ServerLimits.busyRetry))
-        }
+        if needsOthers(entry) { worker.enqueue(taken) } else { worker.perform(taken) }
     }
 
     // Groups that no account has in practice make a reply to whoami too long for this worker's buffer.

@@ -79,6 +79,9 @@ final class ServerCore: Sendable {
     /// Whether something waits that a worker may take on.
     var hasWork: Bool { queue.holds(where: mayServe) || ready.holds(where: mayServe) }
 
+    /// Whether anything waits, be it only what its caller's share keeps workers from.
+    var hasPassedOver: Bool { !queue.isEmpty || !ready.isEmpty }
+
     /// A worker takes a request on.
     func begin(_ entry: InFlight) {
         entry.beginWork()

@@ -51,6 +51,15 @@ package enum ServerLimits {
     /// to do so on a busy machine, and too short to matter for who asks now and then.
     static let callerMemory: UInt64 = 20_000_000
 
+    /// How long a worker has been at another caller's request when the next one to finish something lets it run first, in nanoseconds:
+    /// some times what a request takes that no other thread is in the way of.
+    static let giveWayAfter: UInt64 = 100_000
+    /// How long a connection that was passed over may have something unread, in nanoseconds: then it is read in any case, so that what
+    /// cannot be done in time is refused in time. What is merely in turn is served sooner, and better unread than in the pool.
+    static let readPatience: UInt64 = 250_000_000
+    /// How often an idle worker looks again at what it passed over, in milliseconds: as long as a caller counts as at work.
+    static let passedOverWait = Int32(callerMemory / 1_000_000)
+
     // Connections
 
     /// Bytes of unsent replies past which no more is read from the connection.

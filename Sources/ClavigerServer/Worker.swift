@@ -16,6 +16,9 @@ final class Worker {
     // A chunk of the pool for what is read beyond a frame.
     private var pocket: ChunkChain
     private var readyInRow = 0
+    /// The caller of the newest request, and when another's was taken on that the worker last gave way to.
+    private var served: CallerAccount?
+    private var gaveWayTo: UInt64 = 0
 
     init(core: ServerCore, post: WorkerPost, arena: Arena, handler: any RequestHandler) {
         self.core = core
@@ -35,7 +38,10 @@ final class Worker {
         while !core.isEnding.load(ordering: .relaxed), !post.isReplaced.load(ordering: .relaxed) {
             core.resumeStarved()
             core.held.help()
-            if core.callers.isShared { gather() }
+            if core.callers.isShared {
+                giveWay()
+                gather()
+            }
             // Requests that the reserved worker read have waited longest.
             if let request = core.queue.pop(where: core.takeTurn) {
                 request.entry.beginWork(hasTurn: true)
@@ -43,6 +49,8 @@ final class Worker {
                 serve(request)
             } else if readyInRow < ServerLimits.readyInRow || core.callers.isShared, let taken = nextTurn() {
                 serve(taken)
+            } else if let taken = nextOverdue() {
+                if let taken { enqueue(taken) }
             } else if let event = nextEvent() {
                 handle(event)
             }
@@ -60,7 +68,14 @@ final class Worker {
     }
 
     /// The next connection that has a frame in memory; its request, when it has a good one, for others to work at.
-    func nextReady() -> TakenRequest?? { core.ready.pop(where: core.mayServe).map(take) }
+    func nextReady() -> TakenRequest?? { nextOverdue() ?? core.ready.pop(where: core.mayServe).map(take) }
+
+    /// A connection that has been passed over for long; its request, when it has a good one, for those to work at who may.
+    private func nextOverdue() -> TakenRequest?? {
+        guard !core.ready.isEmpty else { return .none }
+        let now = MonotonicClock.now()
+        return core.ready.popWaiting(since: now - min(now, ServerLimits.readPatience)).map(take)
+    }
 
     private func take(_ ready: ReadyQueue.Item) -> TakenRequest? {
         readyInRow += 1
@@ -77,7 +92,17 @@ final class Worker {
         defer { core.leaveIdle() }
         // Whoever pushes after this look sees an idle worker and wakes it.
         guard !core.hasWork else { return nil }
-        return core.poller.wait(timeout: -1)
+        return core.poller.wait(timeout: core.hasPassedOver ? ServerLimits.passedOverWait : -1)
+    }
+
+    /// Lets another worker run first that has been at another caller's request for long: it may have been interrupted in its midst for
+    /// this one, and would wait until the kernel next looks, which can be several milliseconds. Once for each such request.
+    private func giveWay() {
+        guard let served, let since = core.callers.otherAtWork(than: served), since != gaveWayTo,
+            since + ServerLimits.giveWayAfter <= MonotonicClock.now()
+        else { return }
+        gaveWayTo = since
+        sched_yield()
     }
 
     private func handle(_ event: PollEvent) {
@@ -92,10 +117,14 @@ final class Worker {
     /// Asks the kernel for all connections that have something, so that callers can take turns: in the kernel's own order one who has
     /// many connections would be served many times before another.
     private func gather() {
+        var isWakeSeen = false
         for _ in 0..<ServerLimits.gathered {
             guard let event = core.poller.wait(timeout: 0) else { return }
             switch event.token {
-            case ServerCore.wakeToken: core.takeWake()
+            case ServerCore.wakeToken:
+                // It is for who sleeps. The kernel tells it again when it has told everything else.
+                guard !isWakeSeen else { return }
+                isWakeSeen = true
             case ServerCore.endToken: return
             default:
                 // This worker takes the first itself; others may take the rest.
@@ -118,6 +147,27 @@ final class Worker {
         perform(taken)
     }
 
+    /// Leaves the request in the arena to the workers that may do it.
+    func enqueue(_ taken: TakenRequest) {
+        let entry = taken.entry
+        let frame = UnsafeRawBufferPointer(arena.request.prefix(taken.length))
+        var chain = ChunkChain(core.pool)
+        var isQueued = false
+        if chain.reserve(taken.length, for: .input) {
+            chain.append(frame)
+            let request = QueuedRequest(entry: entry, isGuest: RequestShape.isGuest(frame, opcode: entry.opcode), frame: chain)
+            isQueued = core.queue.push(
+                request, limit: core.settings.queue.load(ordering: .relaxed),
+                share: core.settings.queueShare(isShared: core.callers.isShared))
+        }
+        arena.request.wipe(taken.length)
+        if isQueued {
+            core.wakeOne()
+        } else if entry.claim() {
+            entry.connection.finish(entry, Refusal(.busy, retryAfter: ServerLimits.busyRetry))
+        }
+    }
+
     private func serve(_ queued: QueuedRequest) {
         let length = queued.moveFrame(to: arena.request.bytes)
         perform(TakenRequest(entry: queued.entry, length: length))
@@ -127,6 +177,7 @@ final class Worker {
     func perform(_ taken: TakenRequest) {
         let entry = taken.entry
         core.begin(entry)
+        served = entry.connection.account
         let frame = UnsafeRawBufferPointer(arena.request.prefix(taken.length))
         let room = RequestShape.replyRoom(frame, opcode: entry.opcode, available: arena.reply.bytes.count)
         post.work.withLock { $0.request = entry }

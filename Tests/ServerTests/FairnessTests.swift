@@ -19,6 +19,16 @@ import Testing
         return tuning
     }
 
+    /// The first connection is 61001's, all others 61002's.
+    private static func hogAndOther() -> Server.Tuning {
+        let count = Tally()
+        var tuning = Server.Tuning()
+        tuning.identify = { _ throws(PeerIdentityError) in
+            Caller(pid: 1, uid: count.next() == 0 ? 61_001 : 61_002, gid: 1, groups: [], unit: nil, pidfdVerified: true)
+        }
+        return tuning
+    }
+
     private final class Tally: Sendable {
         private let count = Atomic(0)
         func next() -> Int { count.add(1, ordering: .relaxed).oldValue }
@@ -254,13 +264,34 @@ import Testing
             let other = try server.connect()
             #expect(Patience.until { server.server.figures.connections == 2 })
             #expect(try other.ask(.unwrap, id: 1).header.requestID == 1)
-            var id: UInt32 = 0
-            #expect(
-                Patience.until {
-                    id += 1
-                    try? hog.send(TestClient.frame(.wrap, id: id))
-                    return gate.arrived >= 3
-                })
+            // Nothing else comes: who was passed over meanwhile is looked at again.
+            for id in 1...3 as ClosedRange<UInt32> { try hog.send(TestClient.frame(.wrap, id: id)) }
+            #expect(Patience.until { gate.arrived == 3 })
+            gate.letIn()
+        }
+    }
+
+    /// Who has its share at work is told in time what becomes of the rest: it is not left unread.
+    @Test func whoIsPassedOverIsToldInTime() throws {
+        let gate = Gate()
+        let service = TestService { request in
+            if request.request.opcode == .wrap { gate.wait() }
+            return .echo
+        }
+        var tuning = Self.hogAndOther()
+        tuning.callerMemory = 3_600_000_000_000
+        try TestServer.run(workers: 2, service: service, tuning: tuning, configure: { $0.quota.inFlight = 4 }) { server in
+            let other = try server.connect()
+            let clients = try (0..<8).map { _ in try server.connect() }
+            #expect(Patience.until { server.server.figures.connections == 9 })
+            #expect(try other.ask(.unwrap, id: 1).header.requestID == 1)
+            for client in clients { try client.send(TestClient.frame(.wrap, id: 1, deadline: 600)) }
+            #expect(Patience.until { gate.arrived == 1 })
+            // One is at work, three wait for it until their deadline, four are over the share; the other worker stays for the other.
+            let codes = try clients.map { try $0.next().refusal }
+            #expect(codes.filter { $0 == .busy }.count == 4 && codes.filter { $0 == .deadline }.count == 4, "\(codes)")
+            #expect(gate.arrived == 1)
+            #expect(try other.ask(.unwrap, id: 2).header.requestID == 2)
             gate.letIn()
         }
     }
@@ -278,6 +309,13 @@ import Testing
         table.noteTurn(of: other, now: 200)
         table.noteTurn(of: account, now: 300)
         #expect(table.hasOther(than: account, since: 200) && !table.hasOther(than: account, since: 201))
+        // And whether a worker is at it still.
+        #expect(table.otherAtWork(than: account) == nil)
+        #expect(other.takeTurn() && table.otherAtWork(than: account) == 200)
+        table.noteTurn(of: account, now: 400)
+        #expect(table.otherAtWork(than: account) == 200 && table.otherAtWork(than: other) == nil)
+        other.endTurn()
+        #expect(table.otherAtWork(than: account) == nil)
     }
 
     @Test func requestsInFlightAreBounded() throws {

@@ -32,7 +32,8 @@ extension AuditLog {
     /// - Returns: the ids of those that are in the log.
     func find(_ ids: Set<String>, after: UInt64) throws(AuditFailure) -> Set<String> {
         do throws(FileError) {
-            return try AuditScan(AuditSegment.list(settings.directory), known: position, written: nil, ids: ids, after: after).found
+            return try AuditScan(AuditSegment.list(settings.directory), known: position, written: nil, ids: ids, after: after)
+                .found
         } catch {
             throw AuditFailure("\(error)")
         }
