@@ -107,3 +107,7 @@ int linux_spawn_close_from(void *actions, int first) {
 const char *linux_secure_getenv(const char *name) { return secure_getenv(name); }
 
 int linux_fallocate(int file, int64_t offset, int64_t length) { return fallocate(file, 0, offset, length); }
+
+int linux_fallocate_keeping_size(int file, int64_t offset, int64_t length) {
+    return fallocate(file, FALLOC_FL_KEEP_SIZE, offset, length);
+}

@@ -44,3 +44,5 @@ int linux_spawn_close_from(void *actions, int first);
 const char *linux_secure_getenv(const char *name);
 /// fallocate(2), mode 0.
 int linux_fallocate(int file, int64_t offset, int64_t length);
+/// fallocate(2), FALLOC_FL_KEEP_SIZE: blocks are taken, the file's length stays.
+int linux_fallocate_keeping_size(int file, int64_t offset, int64_t length);

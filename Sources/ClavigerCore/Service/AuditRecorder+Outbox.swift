@@ -78,6 +78,7 @@ extension AuditRecorder {
             do throws(StoreError) {
                 try store.settle(position, forgetting: Array(outbox.kept))
                 outbox.kept = []
+                if !store.keepRoom() { logger.warning("there is no room on the disk to be kept for the database") }
             } catch {
                 logger.warning("the audit log is not anchored in the database", metadata: ["error": "\(error)"])
             }

@@ -115,6 +115,7 @@ package final class AuditRecorder: Sendable {
             $0.kept = Set(found.compactMap { ids[$0] })
             $0.isUnsure = !isBelieved
         }
+        if !store.keepRoom() { logger.warning("there is no room on the disk to be kept for the database") }
         system(.start, data: [.init("version", Service.version), .init("pid", "\(getpid())")])
         tick()
     }

@@ -51,9 +51,12 @@ package final class SQLiteConnection {
     private(set) var statements = 0
     /// What the rows are, for the head.
     let rows = RowDigest()
+    // Released after the database is closed.
+    let room: StoreRoom
 
     /// Opens the database at `path`, which must exist unless `create` is set.
     package init(path: String, create: Bool) throws(StoreError) {
+        room = StoreRoom(path: path)
         var handle: OpaquePointer?
         let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | (create ? SQLITE_OPEN_CREATE : 0)
         let code = sqlite3_open_v2(path, &handle, flags, nil)

@@ -70,6 +70,11 @@ package final class Store: Sendable {
         try HeadTables.watch(connection)
     }
 
+    /// Keeps room on the disk for what must work on a full one.
+    ///
+    /// - Returns: false when there is none.
+    package func keepRoom() -> Bool { connection.withLock { $0.room.keep() } }
+
     /// Reads with the connection, alone. Nothing is returned that another program may have written since the database was believed.
     func withConnection<R: Sendable>(_ body: (SQLiteConnection) throws(StoreError) -> R) throws(StoreError) -> R {
         try noticing { () throws(StoreError) in

@@ -54,6 +54,34 @@ import Testing
         try daemon.verifyAudit(inside)
     }
 
+    /// The disk of log and database is full: what takes away works all the same, and is recorded when there is room again.
+    @Test func aFullDiskKeepsNobodyFromTakingAway() throws {
+        guard geteuid() == 0 else { return skip("AuditFailureTests.aFullDiskKeepsNobodyFromTakingAway", "needs root") }
+        let daemon = try DaemonHarness()
+        let aside = daemon.directory + "/aside"
+        let script = """
+            cp -a '\(daemon.state)' '\(aside)' && mount -t tmpfs -o size=24m,mode=700 tmpfs '\(daemon.state)' \
+            && cp -a '\(aside)/.' '\(daemon.state)' && exec "$@"
+            """
+        try daemon.start(through: ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", script, "sh"])
+        let inside = "/proc/\(try #require(daemon.pid))/root" + daemon.state
+        let client = daemon.client()
+        let keys = try (0..<40).map { try client.createKey(name: "full\($0)").id }
+        let grants = try (0..<10).map { try client.grant("Reader", to: "user:\(50_000 + $0)", on: "instance").id }
+        try fill(inside + "/filler")
+        for key in keys { _ = try client.disableKey(.id(key), reason: "the disk is full") }
+        for grant in grants { _ = try client.revokeGrant(grant) }
+        #expect(refusal { () throws(ClientError) in try client.createKey(name: "more") } == .auditUnavailable)
+        unlink(inside + "/filler")
+        #expect(try eventually { try client.health().state == .ready })
+        #expect(try eventually { try client.auditStatus().outbox == 0 })
+        for key in keys { #expect(try client.showKey(.id(key)).state == .suspended) }
+        let records = try daemon.auditRecords(inside + "/audit")
+        #expect(records.filter { $0.event == "key-disable" && $0.outcome == "success" }.count == 40)
+        #expect(records.filter { $0.event == "access-revoke" && $0.outcome == "success" }.count == 10)
+        try daemon.verifyAudit(inside + "/audit")
+    }
+
     private func fill(_ path: String) throws {
         let file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
         try #require(file >= 0)
