@@ -44,7 +44,7 @@ struct RequestRecord {
     /// The keys that the caller turned out to be allowed to use: what ring each is in, and what a refusal was about that came before
     /// anything was noted.
     var allowed: [KeyEntry] = []
-    /// The key that was asked for by a caller who may not have it, by whatever name: there need be none.
+    /// The key that was asked for, by whatever name, where the request was refused before any was found: there need be none.
     var wanted: KeyReference?
     /// Whether nobody waited for the answer any more when the work was done: the caller was told `deadline`, or is gone.
     var isLate = false
@@ -71,7 +71,9 @@ struct RequestRecord {
     func kind(_ refusal: Refusal, _ initiator: AuditRecord.Initiator) -> DenialMerger.Kind {
         // Not the operation's id: it is another one each time.
         let named = fields.filter { $0.name != "operation" }.map { "\($0.name)=\($0.value)" }
-        let target = uses.map { RequestRecord.order($0.use) }.sorted() + named + (wanted.map { ["\($0)"] } ?? [])
+        // What was refused as a whole is about the keys that it was allowed to use.
+        let keys = uses.isEmpty ? allowed.map { "\($0.id)" } : uses.map { RequestRecord.order($0.use) }.sorted()
+        let target = keys + named + (wanted.map { ["\($0)"] } ?? [])
         let caller = initiator.caller
         return DenialMerger.Kind(
             event: request.opcode.entry.name, code: refusal.code, uid: caller.uid, gid: caller.gid, unit: caller.unit,

@@ -130,9 +130,17 @@ final class ServiceWorker: RequestWorker {
             return (record, .success(length), call)
         } catch {
             record.allowed = uses.map(\.key)
-            if error.code == .denied { record.wanted = RequestRecord.wantedKey(request.opcode, call.body.bytes) }
+            if error.code == .denied || record.allowed.isEmpty { record.wanted = wanted(call, error.code) }
             return (record, .failure(error), call)
         }
+    }
+
+    /// The key that a refused request named, for the record.
+    private func wanted(_ call: Call, _ code: RefusalCode) -> KeyReference? {
+        let named = RequestRecord.wantedKey(call.request.opcode, call.body.bytes)
+        // A denial must not tell whether there is such a key; what is refused for want of a log is found by the key's id.
+        guard code == .auditUnavailable, let named, let key = try? service.snapshots.current.resolve(named) else { return named }
+        return .id(key.id)
     }
 
     /// Whether the request may be done at all: for what is about keys and rings, whether it might for some of them.

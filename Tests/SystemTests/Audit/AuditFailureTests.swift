@@ -242,7 +242,7 @@ import Testing
     }
 
     /// What makes the daemon's flushes of its log fail while the file `cue` is there: a setting of its environment; nil without a compiler.
-    private func brokenDisk(_ daemon: DaemonHarness, _ cue: String, _ code: String = "EIO") throws -> String? {
+    func brokenDisk(_ daemon: DaemonHarness, _ cue: String, _ code: String = "EIO") throws -> String? {
         try shim(
             daemon, "eio",
             """
