@@ -29,6 +29,18 @@ package struct AuditEvent: Sendable {
         isDataEvent = AuditEvent.dataEvents.contains(name)
     }
 
+    /// The action of an event, where what was asked for makes it another than the usual one.
+    static func action(of event: String, askedWith fields: [AuditRecord.Field]) -> String? {
+        // Key Protect has one of its own for keys that leave out what the instance's policies would give them.
+        // Looked at in this order since most requests, those that use keys, have no fields.
+        guard !fields.isEmpty, event == "key-create", fields.contains(where: { policyOverrides.contains($0.name) }) else {
+            return nil
+        }
+        return "kms.secrets-with-policy-overrides.create"
+    }
+
+    private static let policyOverrides: Set<String> = ["no-policies", "rotation-months", "dual-control"]
+
     private static let dataEvents: Set<String> = ["wrap", "unwrap", "rewrap", "key-read"]
 
     /// What the daemon does by itself.

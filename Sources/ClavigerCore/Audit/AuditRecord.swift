@@ -12,6 +12,8 @@ package struct AuditRecord: Sendable, Equatable {
     package var id: OperationID?
     /// The event's name.
     package var event: String
+    /// The action, where it is not the event's usual one.
+    package var action: String?
     /// Why it was refused; nil for success.
     package var refusal: Refusal?
     /// How it came about, for what the daemon did by itself.
@@ -125,7 +127,7 @@ package struct AuditRecord: Sendable, Equatable {
 
     // What happened, what came of it and who did it; whether it is about data.
     private func writeBeginning(_ text: inout JSONText, _ phrases: inout AuditPhrases) -> Bool {
-        guard outcome == .success, reason == nil, let initiator else { return writeBeginning(&text) }
+        guard outcome == .success, reason == nil, action == nil, let initiator else { return writeBeginning(&text) }
         if let isDataEvent = phrases.write(event, initiator, to: &text) { return isDataEvent }
         var part = JSONText()
         let isDataEvent = writeBeginning(&part)
@@ -137,7 +139,7 @@ package struct AuditRecord: Sendable, Equatable {
     private func writeBeginning(_ text: inout JSONText) -> Bool {
         let entry = AuditEvent(named: event)
         text.text("event", event)
-        text.text("action", entry.action)
+        text.text("action", action ?? entry.action)
         text.text("outcome", outcome.rawValue)
         text.text("severity", severity(entry).rawValue)
         writeReason(&text)

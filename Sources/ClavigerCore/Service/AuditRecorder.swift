@@ -165,7 +165,7 @@ package final class AuditRecorder: Sendable {
         let caller = request.caller
         return RequestTrace(
             correlation: "\(nonce)-\(number)", request: request.header.requestID,
-            initiator: AuditRecord.Initiator(caller: caller, name: accounts.user(caller.uid)))
+            initiator: AuditRecord.Initiator(caller: caller, name: accounts.user(caller.uid)), contexts: contexts)
     }
 
     /// Opcodes beside those that only look which work while nothing can be recorded: what takes away must not wait for a disk. Their

@@ -13,11 +13,14 @@ struct RequestRecord {
 
     /// How contexts are recorded.
     private let contextForm: AuditContexts.Form
+    // The records of changes say what was asked for too.
+    private let trace: RequestTrace?
 
     /// Notes a field of the request.
     mutating func note(field name: String, _ value: String) {
         precondition(request.opcode.entry.recorded.contains(name), "field \(name) is not in the opcode table's record")
         fields.append(AuditRecord.Field(name, value))
+        trace?.fields = fields
     }
 
     struct Use: Equatable {
@@ -26,7 +29,7 @@ struct RequestRecord {
         var code: RefusalCode?
     }
 
-    init(_ request: IncomingRequest, contexts: AuditContexts.Form = .hash) {
+    init(_ request: IncomingRequest, contexts: AuditContexts.Form = .hash, trace: RequestTrace? = nil) {
         self.request = request
         contextForm = contexts
     }
@@ -36,6 +39,7 @@ struct RequestRecord {
         let use = Use(key: key, version: version, code: code)
         // Items of a batch mostly are like the one before.
         if let index = uses.lastIndex(where: { $0.use == use }) { uses[index].count += 1 } else { uses.append((use, 1)) }
+        self.trace = trace
     }
 
     /// Notes the context of one item, in its encoded form.
@@ -117,6 +121,7 @@ struct RequestRecord {
                     key: $0.use.key, version: $0.use.version, ring: common == nil ? ring($0.use.key) : nil, code: $0.use.code,
                     count: $0.count)
             }
+        record.action = AuditEvent.action(of: record.event, askedWith: fields)
         }
         return record
     }

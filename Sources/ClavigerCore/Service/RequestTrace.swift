@@ -9,10 +9,17 @@ final class RequestTrace {
     let correlation: String
     let request: UInt32
     let initiator: AuditRecord.Initiator
+    /// How contexts are recorded.
+    let contexts: AuditContexts.Form
     /// How many records of changes the request has left in the outbox.
     var changes = 0
+    /// The request's recorded fields, as far as they are known by now: a change's record is made while it is carried out.
+    var fields: [AuditRecord.Field] = []
 
-    init(correlation: String, request: UInt32, initiator: AuditRecord.Initiator) {
+    init(
+        correlation: String, request: UInt32, initiator: AuditRecord.Initiator, contexts: AuditContexts.Form = .hash
+    ) {
+        self.contexts = contexts
         self.correlation = correlation
         self.request = request
         self.initiator = initiator
@@ -43,8 +50,11 @@ extension AuditRecord {
     /// The record of a change.
     init(_ note: ChangeNote, time: UInt64, trace: RequestTrace?) {
         self.init(event: note.event, time: time)
+        requestData = note.asked ?? []
+        responseData = note.results
         if let caller = note.caller {
             let isTraced = trace?.initiator.caller == caller
+            if isTraced, note.asked == nil { requestData = trace?.fields ?? [] }
             initiator = isTraced ? trace?.initiator : Initiator(caller: caller, name: AccountLookup.name(.user, caller.uid))
         }
         target = Target(key: note.key, version: note.version, ring: note.ring)
@@ -53,5 +63,6 @@ extension AuditRecord {
             correlation = trace?.correlation
             request = trace?.request
         }
+        action = AuditEvent.action(of: event, askedWith: requestData)
     }
 }

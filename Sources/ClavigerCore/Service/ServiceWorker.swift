@@ -108,7 +108,7 @@ final class ServiceWorker: RequestWorker {
         _ request: IncomingRequest, _ trace: RequestTrace?, frame: UnsafeRawBufferPointer, reply: UnsafeMutableRawBufferPointer,
         scheduling: any RequestScheduling
     ) -> (RequestRecord, Result<Int, Refusal>, Call) {
-        var record = RequestRecord(request, contexts: service.audit?.contexts ?? .none)
+        var record = RequestRecord(request, contexts: trace?.contexts ?? .none, trace: trace)
         let view = service.authoriser.view(of: request.caller)
         self.view = view
         uses = []

@@ -14,6 +14,10 @@ package struct ChangeNote: Sendable, Equatable {
     package var ring: String?
     /// What changed, by field: the value before (nil: none) and after (nil: none). Never key material, plaintext, envelopes or PINs.
     package var changes: [Change] = []
+    /// What was asked for, where that is not what the present request says: of what another request began.
+    var asked: [AuditRecord.Field]?
+    /// What came of it. Never secrets either.
+    var results: [AuditRecord.Field] = []
     /// What its caller was allowed it by, to be asked again where it is written; empty where the event's own permission says it all.
     package var allowances: [Allowance] = []
 

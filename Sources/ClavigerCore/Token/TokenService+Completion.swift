@@ -133,7 +133,7 @@ extension TokenService {
         } catch {
             throw .corrupt(error.message)
         }
-        var note = intent.note(change?.caller, entry.stored, version)
+        var note = intent.note(change, entry.stored, version)
         note.allowances = change?.allowances ?? []
         let isImported = version.isImported
         let now = time.now()
@@ -228,17 +228,6 @@ extension Intent {
     /// The orders to destroy what it has made.
     func orders(at now: UInt64, _ reason: String) -> [DestroyOrder] {
         objectNames.map { DestroyOrder($0, ordered: now, reason: reason) }
-    }
-
-    /// What the audit log is to say of its end.
-    func note(_ caller: Caller?, _ key: StoredKey, _ version: StoredVersion) -> ChangeNote {
-        var changes = [
-            ChangeNote.Change("version", from: version.version == 1 ? nil : "\(version.version - 1)", to: "\(version.version)")
-        ]
-        if version.version == Limits.firstVersion { changes.append(.init("name", from: nil, to: key.name)) }
-        if !version.reason.isEmpty { changes.append(.init("reason", from: nil, to: version.reason)) }
-        return ChangeNote(
-            event: opcode.entry.name, caller: caller, key: key.id, version: version.version, ring: key.ring, changes: changes)
     }
 
     /// For the log.

@@ -97,7 +97,7 @@ extension TokenService {
                 operation: change.operation, uid: change.uid, opcode: change.opcode, bodyDigest: change.digest, key: after.id,
                 name: after.name, version: version.version, suite: version.suite, created: now, state: .done,
                 reply: try KeyLedger.encoded(record))
-            var note = intent.note(change.caller, after, version)
+            var note = intent.note(change, after, version)
             note.allowances = change.allowances
             let allowed = note
             try mapping(ledger.refuse) { () throws(StoreError) in
