@@ -166,3 +166,33 @@ struct ApprovalCursor: Equatable {
 
     var bytes: [UInt8] { withUnsafeBytes(of: created.bigEndian) { Array($0) } + id.bytes }
 }
+
+extension StoredApproval {
+    /// The record of what was carried out, beside that of the approval: found under the action's own name and rated as it, with what was
+    /// asked for and by whom.
+    func carriedOut(_ note: ChangeNote, _ operation: OperationID) -> ChangeNote {
+        var carried = note
+        carried.event = action.opcode.entry.name
+        var asked = [
+            AuditRecord.Field("operation", "\(operation)"), AuditRecord.Field("approval", "\(id)"),
+            AuditRecord.Field("requester", requester),
+        ]
+        if !reason.isEmpty { asked.append(AuditRecord.Field("reason", reason)) }
+        if case .delete(let force)? = try? ApprovalPlan(self) { asked.append(AuditRecord.Field("force", "\(force)")) }
+        carried.asked = asked
+        return carried
+    }
+}
+
+extension ControlledAction {
+    /// The operation by which one person does it.
+    fileprivate var opcode: Opcode {
+        switch self {
+        case .delete: .keyDelete
+        case .purge: .keyPurge
+        case .disable: .keyDisable
+        case .restore: .keyRestore
+        case .policy: .policySet
+        }
+    }
+}

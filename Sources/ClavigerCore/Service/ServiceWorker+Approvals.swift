@@ -67,9 +67,9 @@ extension ServiceWorker {
             var decided = approval
             decided.decide(.approved, by: call.caller, at: now)
             let after = decided
-            var note = done.note
-            note.changes += after.changes(from: approval)
-            return Decision(
+            let note = ChangeNote(
+                event: call.event, caller: call.caller, key: key?.id, ring: key?.ring, changes: after.changes(from: approval))
+            var decision = Decision(
                 note: note, reply: try after.record(at: now, keyName: key?.name),
                 publish: { snapshot in
                     done.publish(snapshot).changing(after) { key in key.approvals.removeAll { $0.id == after.id } }
@@ -78,6 +78,8 @@ extension ServiceWorker {
                     try connection.write(after)
                     try done.write(connection)
                 })
+            decision.consequences = done.consequences + [approval.carriedOut(done.note, message.operation)]
+            return decision
         }
         if let key = reply.key { record.note(key: key, version: nil) }
         guard reply.state == .approved else {
