@@ -204,7 +204,11 @@ extension Grant {
     func changes(from isGone: Bool) -> [ChangeNote.Change] {
         var fields = [("grant", "\(id)"), ("subject", "\(subject)"), ("role", role), ("scope", "\(scope)")]
         if let expires { fields.append(("expires-ms", "\(expires)")) }
-        if !condition.isEmpty { fields.append(("context", ContextCondition.text(condition))) }
+        if !condition.isEmpty,
+            let text = AuditContexts.text(ofCondition: condition, RequestTrace.current?.contexts ?? .hash)
+        {
+            fields.append(("context", text))
+        }
         return fields.map { ChangeNote.Change($0.0, from: isGone ? $0.1 : nil, to: isGone ? nil : $0.1) }
     }
 }

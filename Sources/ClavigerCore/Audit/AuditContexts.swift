@@ -41,6 +41,18 @@ package struct AuditContexts: Sendable, Equatable {
         bytes += size
     }
 
+    /// The condition of a grant, which is the beginning of contexts, in its encoded form, as the log shows it; nil where it shows none.
+    static func text(ofCondition condition: [UInt8], _ form: Form) -> String? {
+        switch form {
+        case .clear: return ContextCondition.text(condition)
+        case .hash:
+            var text = Array("sha256:".utf8)
+            JSONText.appendHex(SHA256.digest(condition.span.bytes), to: &text)
+            return String(decoding: text, as: UTF8.self)
+        case .none: return nil
+        }
+    }
+
     func write(to text: inout JSONText) {
         guard !isEmpty else { return }
         if !hashes.isEmpty {

@@ -23,6 +23,11 @@ struct RequestRecord {
         trace?.fields = fields
     }
 
+    /// Notes the context that a grant is for, or a question about one, as contexts are recorded.
+    mutating func note(condition: [UInt8]) {
+        if let text = AuditContexts.text(ofCondition: condition, contextForm) { note(field: "context", text) }
+    }
+
     struct Use: Equatable {
         var key: KeyID?
         var version: UInt32?

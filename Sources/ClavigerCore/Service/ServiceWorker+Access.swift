@@ -9,7 +9,7 @@ extension ServiceWorker {
         record.note(field: "role", message.role)
         record.note(field: "scope", message.scope)
         if let expires = message.expires { record.note(field: "expires-ms", "\(expires)") }
-        if let context = message.context { record.note(field: "context", ContextCondition.text(context)) }
+        if let context = message.context { record.note(condition: context) }
         let scope = try AccessText.scope(message.scope, in: service.snapshots.current)
         let grant = Grant(
             id: GrantID(high: message.operation.high, low: message.operation.low),

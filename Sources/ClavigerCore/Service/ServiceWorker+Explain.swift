@@ -7,7 +7,7 @@ extension ServiceWorker {
         record.note(field: "subject", message.subject)
         record.note(field: "action", message.action)
         if let target = message.target { record.note(field: "target", target) }
-        if let context = message.context { record.note(field: "context", ContextCondition.text(context)) }
+        if let context = message.context { record.note(condition: context) }
         let subject = try AccessText.subject(message.subject)
         let opcode = Opcode.allCases.first { $0.entry.name == message.action }
         guard let permission = opcode?.entry.permission ?? Permission(rawValue: message.action) else {
