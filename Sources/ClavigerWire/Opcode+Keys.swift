@@ -1,8 +1,11 @@
 // The opcode table: keys.
 extension OpcodeEntry {
+    /// What is recorded of a list or count of keys: what it was of.
+    static let keyFilter = ["ring", "states", "kind", "search", "filter"]
+
     static let keyCount = OpcodeEntry(
         name: "key-count", summary: "Counts keys.", permission: .readKeys, isInstanceWide: false, retry: .always,
-        isManagement: true, usesToken: true,
+        isManagement: true, usesToken: true, recorded: keyFilter,
         request: Schema.keyCountRequest, reply: Schema.keyCountReply)
 
     static let keyRead = OpcodeEntry(

@@ -230,7 +230,8 @@ public enum Opcode: UInt16, CaseIterable, Sendable {
             OpcodeEntry(
                 name: "key-list", summary: "Lists keys, a page at a time; by creation time unless sorted.", permission: .readKeys,
                 isInstanceWide: false,
-                retry: .always, isManagement: true, usesToken: true, request: Schema.keyListRequest,
+                retry: .always, isManagement: true, usesToken: true, recorded: OpcodeEntry.keyFilter,
+                request: Schema.keyListRequest,
                 reply: Schema.keyListReply)
         case .keyShow:
             OpcodeEntry(

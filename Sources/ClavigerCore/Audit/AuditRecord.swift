@@ -76,6 +76,8 @@ package struct AuditRecord: Sendable, Equatable {
         package var ring: String?
         package var code: RefusalCode?
         package var count: Int
+        /// The version of the envelope that was made anew, where one was.
+        package var fresh: UInt32?
     }
 
     package init(event: String, time: UInt64) {
@@ -244,6 +246,7 @@ package struct AuditRecord: Sendable, Equatable {
             text.text("outcome", item.code == nil ? "success" : "failure")
             if let code = item.code { text.text("reasonType", code.name) }
             text.number("count", item.count)
+            if let fresh = item.fresh { text.number("rewrappedKeyVersionId", fresh) }
             text.close()
         }
         text.closeArray()

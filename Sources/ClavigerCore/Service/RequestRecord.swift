@@ -31,20 +31,22 @@ struct RequestRecord {
     struct Use: Equatable {
         var key: KeyID?
         var version: UInt32?
+        /// The version of the envelope that was made anew of its, where one was.
+        var fresh: UInt32?
         var code: RefusalCode?
     }
 
     init(_ request: IncomingRequest, contexts: AuditContexts.Form = .hash, trace: RequestTrace? = nil) {
         self.request = request
         contextForm = contexts
+        self.trace = trace
     }
 
     /// Notes one item, or the one thing that a request was about.
-    mutating func note(key: KeyID?, version: UInt32?, code: RefusalCode? = nil) {
-        let use = Use(key: key, version: version, code: code)
+    mutating func note(key: KeyID?, version: UInt32?, fresh: UInt32? = nil, code: RefusalCode? = nil) {
+        let use = Use(key: key, version: version, fresh: fresh, code: code)
         // Items of a batch mostly are like the one before.
         if let index = uses.lastIndex(where: { $0.use == use }) { uses[index].count += 1 } else { uses.append((use, 1)) }
-        self.trace = trace
     }
 
     /// Notes the context of one item, in its encoded form.
@@ -58,6 +60,20 @@ struct RequestRecord {
     /// Whether nobody waited for the answer any more when the work was done: the caller was told `deadline`, or is gone.
     var isLate = false
 
+    /// How many of what was asked for the answer shows, or says there are; nil for what is no list.
+    var total: Int?
+
+    /// Notes what a list or count of keys was of.
+    mutating func note(_ filter: KeyFilter) {
+        if let ring = filter.ring { note(field: "ring", ring) }
+        if let states = filter.states { note(field: "states", states.map(\.name).joined(separator: ",")) }
+        if let kind = filter.kind { note(field: "kind", kind.name) }
+        if let search = filter.search { note(field: "search", search) }
+        if let filter = filter.filter { note(field: "filter", filter) }
+    }
+
+    /// The name of the field with the version of the envelope that replaces the one given: Key Protect's.
+    static let rewrapped = "rewrappedKeyVersionId"
     /// The name of the field with what was asked for in vain.
     static let asked = "asked"
 
@@ -105,7 +121,9 @@ struct RequestRecord {
         record.correlation = trace.correlation
         record.request = trace.request
         record.requestData = fields
+        record.action = AuditEvent.action(of: record.event, askedWith: fields)
         record.contexts = contexts
+        if let total { record.responseData.append(AuditRecord.Field("totalResources", "\(total)")) }
         if isLate { record.responseData.append(AuditRecord.Field("reply", "given-up")) }
         let rings = allowed.count < 2 ? [:] : Dictionary(allowed.map { ($0.id, $0.ring) }) { first, _ in first }
         func ring(_ key: KeyID?) -> String? {
@@ -118,15 +136,15 @@ struct RequestRecord {
         } else if ordered.count == 1, ordered[0].count == 1 {
             let use = ordered[0].use
             record.target = AuditRecord.Target(key: use.key, version: use.version, ring: ring(use.key))
+            if let fresh = use.fresh { record.responseData.append(AuditRecord.Field(RequestRecord.rewrapped, "\(fresh)")) }
         } else {
             let common = ordered.first?.use.key.flatMap { key in ordered.allSatisfy { $0.use.key == key } ? key : nil }
             if let common { record.target = AuditRecord.Target(key: common, ring: ring(common)) }
             record.items = ordered.map {
                 AuditRecord.Item(
                     key: $0.use.key, version: $0.use.version, ring: common == nil ? ring($0.use.key) : nil, code: $0.use.code,
-                    count: $0.count)
+                    count: $0.count, fresh: $0.use.fresh)
             }
-        record.action = AuditEvent.action(of: record.event, askedWith: fields)
         }
         return record
     }
@@ -149,6 +167,6 @@ struct RequestRecord {
     }
 
     private static func order(_ use: Use) -> String {
-        "\(use.key.map { "\($0)" } ?? "") \(use.version ?? 0) \(use.code?.rawValue ?? 0)"
+        "\(use.key.map { "\($0)" } ?? "") \(use.version ?? 0) \(use.fresh ?? 0) \(use.code?.rawValue ?? 0)"
     }
 }

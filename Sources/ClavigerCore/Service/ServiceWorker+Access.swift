@@ -36,7 +36,7 @@ extension ServiceWorker {
         return try call.answer.reply(shown(grant))
     }
 
-    func listAccess(_ call: Call) throws(Refusal) -> Int {
+    func listAccess(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
         let message = try call.decode(AccessListRequest.self)
         let subject = try message.subject.map { (text) throws(Refusal) in try AccessText.subject(text) }
         let limit = Int(message.limit ?? UInt32(Limits.defaultPage))
@@ -51,6 +51,7 @@ extension ServiceWorker {
         // A page of the longest conditions would not fit: it is cut where the room ends.
         var count = page.count
         while true {
+            record.total = count
             let reply = AccessListReply(grants: Array(page.prefix(count)), more: count < grants.count)
             do throws(Refusal) {
                 return try call.answer.reply(reply)
@@ -61,9 +62,10 @@ extension ServiceWorker {
         }
     }
 
-    func listRoles(_ call: Call) throws(Refusal) -> AccessRolesReply {
+    func listRoles(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> AccessRolesReply {
         let roles = call.access.snapshot.roles
         let custom = roles.values.filter { !$0.isBuiltIn }.sorted { $0.name < $1.name }
+        record.total = Role.builtIn.count + custom.count
         return AccessRolesReply(roles: (Role.builtIn + custom).map(\.record))
     }
 

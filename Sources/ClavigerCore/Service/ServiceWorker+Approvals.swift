@@ -135,7 +135,8 @@ extension ServiceWorker {
             (approval, try approval.record(at: now, keyName: approval.key.flatMap { snapshot.keys[$0]?.name }))
         }
         return try call.reply(page: records, hasMore: found.count > limit) { rows, isLast in
-            ApprovalListReply(approvals: rows.map(\.1), next: isLast ? nil : rows.last.map { ApprovalCursor($0.0).bytes })
+            record.total = rows.count
+            return ApprovalListReply(approvals: rows.map(\.1), next: isLast ? nil : rows.last.map { ApprovalCursor($0.0).bytes })
         }
     }
 

@@ -47,6 +47,7 @@ extension ServiceWorker {
                     let mayRefresh =
                         isStale && request.refresh
                         && call.access.allows(.wrap, on: target.key.target, context: context)
+                    var isRefreshed = false
                     let refreshes = mayRefresh && target.key.stored.allows(.wrap, at: service.time.now(), snapshot.settings)
                     try open(target, item, context, session, body) { plaintext throws(Refusal) in
                         // What cannot be refreshed is still unwrapped; the reply says that it is stale.
@@ -60,8 +61,11 @@ extension ServiceWorker {
                         }
                         writer.bytes(7, plaintext.bytes)
                         writer.u8(8, isStale ? 1 : 0)
+                        isRefreshed = fresh != nil
                     }
-                    record.note(key: target.key.id, version: target.envelope.version)
+                    record.note(
+                        key: target.key.id, version: target.envelope.version,
+                        fresh: isRefreshed ? target.key.current.number : nil)
                 } catch {
                     record.note(key: use?.0, version: use?.1, code: error.code)
                     refuse(error, &writer)
@@ -91,7 +95,8 @@ extension ServiceWorker {
                         writer.bytes(5, fresh)
                         writer.u32(6, target.key.current.number)
                     }
-                    record.note(key: target.key.id, version: target.envelope.version)
+                    record.note(
+                        key: target.key.id, version: target.envelope.version, fresh: target.key.current.number)
                 } catch {
                     record.note(key: use?.0, version: use?.1, code: error.code)
                     refuse(error, &writer)

@@ -59,6 +59,7 @@ extension ServiceWorker {
         let now = service.time.now()
         let page = found.prefix(limit)
         let next = found.count > page.count ? page.last.map { ImportTokenCursor($0).bytes } : nil
+        record.total = page.count
         return try call.answer.reply(ImportTokenListReply(tokens: page.map { $0.record(at: now) }, next: next))
     }
 

@@ -2,7 +2,7 @@ import ClavigerWire
 
 // Lists and counts of keys.
 extension ServiceWorker {
-    func listKeys(_ call: Call) throws(Refusal) -> Int {
+    func listKeys(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
         let message = try call.decode(KeyListRequest.self)
         let query = try KeyQuery(message.filter)
         let sort = try message.sort.map { (text) throws(Refusal) in try QuerySort(text) } ?? .standard
@@ -12,8 +12,10 @@ extension ServiceWorker {
         let page = snapshot.page(
             query, by: sort, after: cursor, limit: Int(message.limit ?? UInt32(Limits.defaultPage)), at: now
         ) { mayRead($0, call.caller) }
+        record.note(message.filter)
         return try call.reply(page: page.keys, hasMore: page.hasMore) { keys, isLast in
-            KeyListReply(
+            record.total = keys.count
+            return KeyListReply(
                 keys: keys.map { $0.record(at: now, snapshot.settings) },
                 next: isLast ? nil : keys.last.map { QueryCursor(sort.place(of: $0.stored, at: now)).bytes(for: sort) })
         }
@@ -24,6 +26,8 @@ extension ServiceWorker {
         let query = try KeyQuery(message.filter)
         let snapshot = try keys()
         let count = snapshot.count(query, at: service.time.now()) { mayRead($0, call.caller) }
+        record.note(message.filter)
+        record.total = count
         return try call.answer.reply(KeyCountReply(count: UInt64(count)))
     }
 }

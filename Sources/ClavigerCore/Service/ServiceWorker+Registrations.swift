@@ -152,7 +152,8 @@ extension ServiceWorker {
             place = RegistrationCursor(last)
         }
         return try call.reply(page: Array(found.prefix(limit)), hasMore: found.count > limit) { rows, isLast in
-            RegistrationListReply(
+            record.total = rows.count
+            return RegistrationListReply(
                 registrations: rows.map(\.record), next: isLast ? nil : rows.last.map { RegistrationCursor($0).bytes })
         }
     }

@@ -45,6 +45,7 @@ extension ServiceWorker {
         for key in snapshot.keys.values { counts[key.ring, default: 0] += 1 }
         let page = rest.prefix(limit)
         let next = rest.count > page.count ? page.last.map { Array($0.id.utf8) } : nil
+        record.total = page.count
         return try call.answer.reply(RingListReply(rings: page.map { $0.record(keys: counts[$0.id] ?? 0) }, next: next))
     }
 

@@ -6,6 +6,7 @@ extension ServiceWorker {
         let message = try call.decode(KeyVersionsRequest.self)
         let (key, page, more) = try page(of: message, call, .listVersions)
         record.note(key: key.id, version: nil)
+        record.total = page.count
         return try call.answer.reply(KeyVersionsReply(key: key.id, versions: page.map { $0.record(of: key) }, more: more))
     }
 
@@ -13,6 +14,7 @@ extension ServiceWorker {
         let message = try call.decode(KeyVersionsRequest.self)
         let (key, page, more) = try page(of: message, call, .listVersions)
         record.note(key: key.id, version: nil)
+        record.total = page.count
         for version in page where version.state == .retired { version.use.noteShown(retired: version.stored.retired ?? 0) }
         return try call.answer.reply(KeyCensusReply(id: key.id, versions: page.map { $0.census(of: key) }, more: more))
     }
