@@ -172,12 +172,7 @@ final class Daemon {
             server.reload(configuration)
             service.reload(configuration)
             LineLogHandler.setLevel(configuration.log.level.level)
-            service.audit?.system(
-                .reload,
-                data: [
-                    .init("effective", difference.effective.joined(separator: ",")),
-                    .init("needsRestart", difference.needsRestart.joined(separator: ",")),
-                ])
+            service.audit?.reloaded(difference)
             log.notice(
                 "configuration reloaded",
                 metadata: [
@@ -185,6 +180,7 @@ final class Daemon {
                     "needs-restart": "\(difference.needsRestart.joined(separator: ","))",
                 ])
         } catch {
+            service.audit?.notReloaded(error)
             log.error("configuration not reloaded; the old one stays", metadata: ["error": "\(error)"])
         }
     }

@@ -6,6 +6,9 @@ extension Configuration {
         /// Changed keys that take effect with the next start.
         package internal(set) var needsRestart: [String] = []
 
+        /// What each of them was and is, for the record; what may hold a secret is not told.
+        package internal(set) var changes: [ChangeNote.Change] = []
+
         /// Whether nothing changed.
         package var isEmpty: Bool { effective.isEmpty && needsRestart.isEmpty }
     }
@@ -15,6 +18,7 @@ extension Configuration {
         var difference = ReloadDifference()
         for setting in Self.settings where setting.differs(self, old) {
             if setting.reloads { difference.effective.append(setting.key) } else { difference.needsRestart.append(setting.key) }
+            difference.changes.append(ChangeNote.Change(setting.key, from: setting.text(old), to: setting.text(self)))
         }
         return difference
     }
@@ -39,13 +43,27 @@ extension Configuration {
         let key: String
         let reloads: Bool
         let differs: @Sendable (Configuration, Configuration) -> Bool
+        /// The value as the record shows it; nil for none.
+        let text: @Sendable (Configuration) -> String?
 
+        /// - Parameter isShown: whether its value may be recorded.
         init<Value: Equatable & Sendable>(
-            _ key: String, reloads: Bool = false, _ value: @escaping @Sendable (Configuration) -> Value
+            _ key: String, reloads: Bool = false, isShown: Bool = true, _ value: @escaping @Sendable (Configuration) -> Value
         ) {
             self.key = key
             self.reloads = reloads
             self.differs = { value($0) != value($1) }
+            self.text = { isShown ? Setting.text(value($0)) : Setting.hidden }
+        }
+
+        private static let hidden = "(not recorded)"
+
+        private static func text(_ value: some Any) -> String? {
+            // An optional is a collection of one or none to a mirror.
+            let mirror = Mirror(reflecting: value)
+            if mirror.displayStyle == .optional { return mirror.children.first.flatMap { text($0.value) } }
+            if let named = value as? any RawRepresentable { return "\(named.rawValue)" }
+            return "\(value)"
         }
     }
 
@@ -54,8 +72,9 @@ extension Configuration {
         Setting("state-directory") { $0.stateDirectory },
         Setting("profile") { $0.profile },
         Setting("module.path") { $0.module.path },
-        Setting("module.initialize-arguments") { $0.module.initializeArguments },
-        Setting("module.environment") { $0.module.environment },
+        // What a module is told may be a password.
+        Setting("module.initialize-arguments", isShown: false) { $0.module.initializeArguments },
+        Setting("module.environment", isShown: false) { $0.module.environment },
         Setting("module.storage-path") { $0.module.storagePath },
         Setting("module.storage-format") { $0.module.storageFormat },
         Setting("module.software-token") { $0.module.softwareToken },

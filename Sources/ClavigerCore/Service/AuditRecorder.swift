@@ -11,7 +11,7 @@ package final class AuditRecorder: Sendable {
     let store: Store
     let token: TokenService
     private let accounts: AccountCache
-    private let time: TimeSource
+    let time: TimeSource
     let logger: Logger
     /// How records of key use are kept.
     let durability: Configuration.Audit.Durability
