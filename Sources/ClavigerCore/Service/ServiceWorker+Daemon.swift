@@ -42,7 +42,7 @@ extension ServiceWorker {
     func acceptRollback(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {
         _ = try call.decode(EmptyMessage.self)
         guard service.authoriser.isOwn(call.caller) else { throw Refusal(.denied) }
-        let doubt = try service.token.acceptDatabase()
+        let doubt = try service.token.acceptDatabase(by: call.caller)
         record.note(field: "doubt", doubt)
         return try call.answer.reply(service.health)
     }

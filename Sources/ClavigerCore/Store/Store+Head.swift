@@ -62,19 +62,31 @@ extension Store {
 
     /// Believes the database as it was last scanned, and signs it anew: from now on every change is signed.
     ///
-    /// - Parameter least: the epoch is higher than this too.
+    /// - Parameters:
+    ///   - least: the epoch is higher than this too.
+    ///   - note: who has it believed against what speaks against it: in the same transaction, since a crash right after it would leave
+    ///     a database that is believed, and nobody who answers for that.
     /// - Returns: the epoch.
     @discardableResult
-    package func begin(signing signer: any HeadSigner, after least: UInt64 = 0) throws(StoreError) -> UInt64 {
+    package func begin(
+        signing signer: any HeadSigner, after least: UInt64 = 0, leaving note: ChangeNote? = nil
+    ) throws(StoreError) -> UInt64 {
         self.signer.withLock { $0 = signer }
-        return try alone { connection throws(StoreError) in
+        let epoch = try alone { connection throws(StoreError) in
             // One beyond all bounds was written by nobody who signs.
             let stored = try Store.head(connection)?.epoch ?? 0
             let before = max(stored < Head.maximumEpoch ? stored : 0, least)
-            try Store.signing(connection, signer, always: before + 1) { () throws(StoreError) in }
+            try Store.signing(connection, signer, always: before + 1) { () throws(StoreError) in
+                if let note { try leave(note, connection) }
+            }
             connection.rows.isTrusted = true
             return connection.rows.epoch
         }
+        if note != nil {
+            hasOutbox.store(true, ordering: .releasing)
+            RequestTrace.current?.changes += 1
+        }
+        return epoch
     }
 
     /// Believes the database no more: nothing authenticated is changed until it is verified again.

@@ -38,8 +38,9 @@ extension TokenService {
         // Who has followed every change knows more than the log, and an outage of the token must not take the log's disk to end.
         let checkpoint = isFollowed ? nil : try newestCheckpoint()
         let evidence = Evidence(remembered: remembered, checkpoint: checkpoint, isFollowed: isFollowed)
+        var accepted: ChangeNote?
         if let doubt = doubt(head, digest, log, evidence, isUsed: isUsed) {
-            guard acceptsDatabase.exchange(false, ordering: .relaxed) else {
+            guard let caller = accepting.withLock({ $0.take() }) else {
                 doubts.withLock { $0 = doubt }
                 // What an earlier binding believed counts no more either.
                 store.disbelieve()
@@ -47,13 +48,16 @@ extension TokenService {
                 throw .needsOperator(doubt)
             }
             self.log.warning("the database is accepted by order", metadata: ["doubt": "\(doubt)"])
+            var note = ChangeNote(event: Opcode.acceptRollback.entry.name, caller: caller)
+            note.asked = [AuditRecord.Field("doubt", doubt)]
+            accepted = note
         }
         doubts.withLock { $0 = nil }
         // What the token would not take before may have been of the moment.
         anchorState.withLock { $0 = AnchorState(epoch: remembered, anchors: anchors) }
         let signer = TokenHeadSigner(token: self)
         let epoch = try mapping({ (error: StoreError) in TokenFailure(error) }) { () throws(StoreError) in
-            try store.begin(signing: signer, after: evidence.epoch)
+            try store.begin(signing: signer, after: evidence.epoch, leaving: accepted)
         }
         remember(epoch, &session)
         guard remembered == 0, isAnchored else { return }
@@ -237,13 +241,14 @@ extension TokenService {
 
     /// Has the next binding believe the database as it is, and binds. For `accept-rollback`.
     ///
+    /// - Parameter caller: who orders it.
     /// - Throws: `alreadyUnlocked` when nothing speaks against the database.
-    func acceptDatabase() throws(Refusal) -> String {
+    func acceptDatabase(by caller: Caller) throws(Refusal) -> String {
         guard let doubt = doubts.withLock({ $0 }) else {
             throw Refusal(.alreadyUnlocked, "nothing speaks against the database; nothing was done")
         }
-        acceptsDatabase.store(true, ordering: .relaxed)
-        defer { acceptsDatabase.store(false, ordering: .relaxed) }
+        accepting.withLock { $0 = caller }
+        defer { accepting.withLock { $0 = nil } }
         attach(presented: nil)
         let status = currentStatus
         guard status.state.serves else { throw Refusal(.needsOperator, status.reason) }

@@ -88,8 +88,8 @@ package final class TokenService: Sendable {
     let bell = Bell()
     /// What speaks against the database; nil while nothing does.
     let doubts = Mutex<String?>(nil)
-    /// Set while an operator has the database believed as it is.
-    let acceptsDatabase = Atomic<Bool>(false)
+    /// Who has the database believed as it is, while the binding that does so is under way.
+    let accepting = Mutex<Caller?>(nil)
     let anchorState = Mutex(AnchorState())
     /// Why the newest head of the database has no signature; nil while it has one.
     let unsigned = Mutex<String?>(nil)
