@@ -34,6 +34,10 @@ package struct AuditVerifier {
         /// `log-stopped`, `log-unproven`), the first few.
         package var incidents: [Incident] = []
 
+        /// Whether the head speaks of a record that stood in older files, which are not here: the log goes on beyond it, so its end was
+        /// not cut there, but nothing ties the head to what is left.
+        package var isHeadOlder = false
+
         /// Records after the newest checkpoint's place that are no part of what it seals.
         package var unsealed: UInt64 { (last?.sequence ?? 0) - (checkpoint?.position.sequence ?? (first > 0 ? first - 1 : 0)) }
     }
@@ -101,13 +105,24 @@ package struct AuditVerifier {
         }
         guard let head, !isHeadSeen else { return report }
         let last = report.last?.sequence ?? 0
-        let isBefore = head.position.sequence < report.first
+        if head.position.sequence < report.first {
+            // Whoever can write the files could have made up records beyond the head; what the token has sealed there he could not.
+            guard report.checkpoint != nil else {
+                throw Finding(
+                    file: "log", line: 0, sequence: head.position.sequence,
+                    reason:
+                        "the head is of record \(head.position.sequence), older than record \(report.first), with which the log "
+                        + "begins, and no checkpoint speaks for the records that are left: bring the older files, or a newer head"
+                )
+            }
+            var report = report
+            report.isHeadOlder = true
+            return report
+        }
         throw Finding(
             file: "log", line: 0, sequence: head.position.sequence,
-            reason: isBefore
-                ? "the log begins with record \(report.first), after the head's record \(head.position.sequence)"
-                : "the log ends with record \(last), but the head proves that it went to record \(head.position.sequence) at "
-                    + "\(AuditTime.text(head.time)): its end was cut off")
+            reason: "the log ends with record \(last), but the head proves that it went to record \(head.position.sequence) at "
+                + "\(AuditTime.text(head.time)): its end was cut off")
     }
 
     private mutating func take(_ line: UnsafeRawBufferPointer, _ file: String, _ number: Int) throws(Finding) {

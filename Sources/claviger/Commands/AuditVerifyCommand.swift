@@ -14,7 +14,8 @@ struct AuditVerifyCommand: ParsableCommand {
 
             What stands after the newest checkpoint is chained but not sealed: whoever can write the files could have replaced or cut \
             it. A head that was kept elsewhere proves all up to its record. Without --key the key beside the log is taken, which whoever \
-            can write the log could have replaced as well.
+            can write the log could have replaced as well. A head that is older than the oldest file kept proves only that the log went \
+            on: keep a newer one.
 
             Examples:
               claviger audit verify
@@ -108,7 +109,13 @@ struct AuditVerifyCommand: ParsableCommand {
         } else {
             lines.append("there is no checkpoint: nothing but the chain speaks for these records")
         }
-        if head != nil { lines.append("the head proves that nothing up to its record was cut off") }
+        if report.isHeadOlder, let sequence = try? readHead()?.position.sequence {
+            lines.append(
+                "the head is of record \(sequence), older than the oldest file kept: the log goes on beyond it, but only a newer head "
+                    + "proves where it ends, and only the older files what stood in them")
+        } else if head != nil {
+            lines.append("the head proves that nothing up to its record was cut off")
+        }
         for incident in report.incidents { lines.append("record \(incident.sequence) reports \(incident.event): look at it") }
         return lines.joined(separator: "\n")
     }
@@ -137,7 +144,7 @@ struct AuditVerifyCommand: ParsableCommand {
             sealed = report.checkpoint?.position.sequence
             sealedTime = report.checkpoint.map { Text.time($0.time) }
             unsealed = report.unsealed
-            headProven = hasHead
+            headProven = hasHead && !report.isHeadOlder
             incidents = report.incidents.map { Incident(sequence: $0.sequence, event: $0.event) }
         }
     }
