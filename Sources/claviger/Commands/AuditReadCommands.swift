@@ -5,7 +5,7 @@ import Glibc
 
 /// Which records are wanted.
 struct AuditFilter: ParsableArguments {
-    @Option(help: ArgumentHelp("Records of this key, by id.", valueName: "id"))
+    @Option(help: ArgumentHelp("Records of this key, by id, or by alias or name while the daemon runs.", valueName: "key"))
     var key: String?
 
     @Option(help: ArgumentHelp("Records of this caller: a user's id or name, or a systemd unit.", valueName: "who"))
@@ -40,9 +40,10 @@ struct AuditFilter: ParsableArguments {
         }
     }
 
-    var query: AuditQuery {
+    /// What is looked for. The log knows keys by id alone, so a name has the daemon asked.
+    func query(_ options: GlobalOptions) throws(CommandFailure) -> AuditQuery {
         var query = AuditQuery()
-        query.key = key
+        query.key = try key.map { (key) throws(CommandFailure) in try id(of: key, options) }
         query.caller = caller
         query.event = event
         query.outcome = outcome
@@ -51,6 +52,19 @@ struct AuditFilter: ParsableArguments {
         query.since = since.flatMap(AuditTime.milliseconds)
         query.until = until.flatMap(AuditTime.milliseconds)
         return query
+    }
+}
+
+extension AuditFilter {
+    private func id(of key: String, _ options: GlobalOptions) throws(CommandFailure) -> String {
+        guard case .name(let name) = KeyReference(key) else { return key }
+        do throws(CommandFailure) {
+            return try options.ask(key: name) { (client) throws(ClientError) in "\(try client.showKey(.name(name)).id)" }
+        } catch {
+            throw .failed(
+                "the log knows keys by id, and the daemon does not say which key \"\(name)\" is: \(error.message)",
+                "look for the key by its id, such as the record of its creation has: 'claviger audit search --event key-create'")
+        }
     }
 }
 
@@ -91,8 +105,7 @@ enum AuditText {
 
 extension AuditFiles {
     /// Calls `body` with every record that is looked for, oldest first.
-    func forEach(_ filter: AuditFilter, _ body: (AuditEntry) throws(CommandFailure) -> Void) throws(CommandFailure) {
-        let query = filter.query
+    func forEach(_ query: AuditQuery, _ body: (AuditEntry) throws(CommandFailure) -> Void) throws(CommandFailure) {
         for segment in try segments() {
             try AuditLines.read(
                 segment.path, failed: { CommandFailure.failed("\($0)", "check the rights of the log's files") }
@@ -136,6 +149,7 @@ extension AuditCommand {
         }
 
         func run() throws {
+            let query = try filter.query(options)
             let unreadable = { (error: FileError) in CommandFailure.failed("\(error)", "check the rights of the log's files") }
             var newest: [AuditEntry] = []
             // Before the look back, so that no record falls between.
@@ -143,7 +157,7 @@ extension AuditCommand {
             _ = try place.segments()
             var follower: AuditFollower
             do throws(FileError) { follower = try AuditFollower(directory) } catch { throw unreadable(error) }
-            try place.forEach(filter) { (entry) throws(CommandFailure) in
+            try place.forEach(query) { (entry) throws(CommandFailure) in
                 newest.append(entry)
                 if newest.count > 2 * lines + 1 { newest.removeFirst(newest.count - lines) }
             }
@@ -153,7 +167,6 @@ extension AuditCommand {
                 last = entry.sequence
             }
             guard follow else { return }
-            let query = filter.query
             while true {
                 var failure: CommandFailure?
                 do throws(FileError) {
@@ -188,6 +201,7 @@ extension AuditCommand {
                 Examples:
                   claviger audit search --caller alice --outcome failure
                   claviger audit search --event key-rotate --since 2026-01-01 --until 2026-02-01
+                  claviger audit search --key payroll --outcome failure
                   claviger audit search --key 6f1d3c5a-9b7e-4a02-8c41-d2e3f4a5b6c7 --json
 
                 JSON: the records' lines as they stand in the log.
@@ -199,7 +213,7 @@ extension AuditCommand {
 
         func run() throws {
             var found = 0
-            try place.forEach(filter) { (entry) throws(CommandFailure) in
+            try place.forEach(filter.query(options)) { (entry) throws(CommandFailure) in
                 found += 1
                 try AuditText.print(entry, asJSON: options.json)
             }
@@ -238,7 +252,9 @@ extension AuditCommand {
         func run() throws {
             guard let out else {
                 guard format == .csv else {
-                    return try place.forEach(filter) { (entry) throws(CommandFailure) in try AuditText.writeLine(entry) }
+                    return try place.forEach(filter.query(options)) { (entry) throws(CommandFailure) in
+                        try AuditText.writeLine(entry)
+                    }
                 }
                 try write { (bytes) throws(CommandFailure) in try StandardOutput.write(bytes.span.bytes) }
                 return
@@ -251,12 +267,13 @@ extension AuditCommand {
         }
 
         private func write(_ put: ([UInt8]) throws(CommandFailure) -> Void) throws(CommandFailure) {
+            let query = try filter.query(options)
             switch format {
             case .jsonl:
-                try place.forEach(filter) { (entry) throws(CommandFailure) in try put(entry.line + [0x0a]) }
+                try place.forEach(query) { (entry) throws(CommandFailure) in try put(entry.line + [0x0a]) }
             case .csv:
                 try put(Array((Export.columns.map(\.name).joined(separator: ",") + "\r\n").utf8))
-                try place.forEach(filter) { (entry) throws(CommandFailure) in
+                try place.forEach(query) { (entry) throws(CommandFailure) in
                     let cells = Export.columns.map { Export.cell($0.value(entry)) }
                     try put(Array((cells.joined(separator: ",") + "\r\n").utf8))
                 }

@@ -55,6 +55,46 @@ import Testing
         #expect(cut.status == 1 && cut.errorText.contains("its end was cut off"), "\(cut.errorText)")
     }
 
+    /// Old files may go; a head of their time then proves what it still can, and says what it cannot.
+    @Test func aHeadOlderThanTheFilesKeptIsExplained() throws {
+        let daemon = try DaemonHarness.running()
+        _ = try daemon.client().createKey(name: "early")
+        let head = daemon.directory + "/old.head"
+        try writeFile(head, try daemon.claviger("audit", "head").text)
+        _ = try daemon.client().rotateAudit()
+        _ = try daemon.client().createKey(name: "late")
+        daemon.stop()
+        let oldest = try AuditSegment.list(daemon.auditDirectory)[0].path
+        unlink(oldest)
+        let verified = try daemon.claviger("audit", "verify", "--head", head)
+        #expect(verified.status == 0, "\(verified.errorText)")
+        #expect(verified.text.contains("the head is of record") && verified.text.contains("older than the oldest file kept"))
+        #expect(try daemon.claviger("audit", "verify", "--head", head, "--json").text.contains("\"headProven\":false"))
+        // Nothing that the token has sealed stands for what is left then: the head proves nothing at all.
+        let left = try AuditSegment.list(daemon.auditDirectory)[0].path
+        let lines = String(decoding: try readFile(left), as: UTF8.self).split(separator: "\n")
+        try writeFile(left, lines.prefix(while: { !$0.contains("\"event\":\"checkpoint\"") }).joined(separator: "\n") + "\n")
+        let cut = try daemon.claviger("audit", "verify", "--head", head)
+        #expect(cut.status == 1 && cut.errorText.contains("no checkpoint"), "\(cut.text) \(cut.errorText)")
+    }
+
+    /// People know keys by name, the log by id.
+    @Test func aKeyIsSearchedForByItsName() throws {
+        let daemon = try DaemonHarness.running()
+        #expect(try daemon.claviger("key", "create", "payroll", "--alias", "wages").status == 0)
+        _ = try daemon.client().createKey(name: "other")
+        for name in ["payroll", "wages"] {
+            let found = try daemon.claviger("audit", "search", "--key", name, "--event", "key-create")
+            #expect(
+                found.status == 0 && found.text.split(separator: "\n").count == 1, "\(name): \(found.text) \(found.errorText)")
+        }
+        let absent = try daemon.claviger("audit", "search", "--key", "absent")
+        #expect(absent.status == 1 && absent.errorText.contains("by its id"), "\(absent.errorText)")
+        daemon.stop()
+        let unknown = try daemon.claviger("audit", "search", "--key", "payroll")
+        #expect(unknown.status != 0 && unknown.errorText.contains("by its id"), "\(unknown.errorText)")
+    }
+
     @Test func tailFollowsFromFileToFile() throws {
         let daemon = try DaemonHarness.running()
         let client = daemon.client()
