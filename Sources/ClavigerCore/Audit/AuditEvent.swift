@@ -31,8 +31,8 @@ package struct AuditEvent: Sendable {
 
     /// The action of an event, where what was asked for makes it another than the usual one.
     static func action(of event: String, askedWith fields: [AuditRecord.Field]) -> String? {
-        // Key Protect has one of its own for keys that leave out what the instance's policies would give them.
-        // Looked at in this order since most requests, those that use keys, have no fields.
+        // Key Protect has one of its own for keys that leave out what the instance's policies would give them. Most requests, those that
+        // use keys, have no fields: that is looked at first.
         guard !fields.isEmpty, event == "key-create", fields.contains(where: { policyOverrides.contains($0.name) }) else {
             return nil
         }
