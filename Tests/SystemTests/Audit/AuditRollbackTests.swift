@@ -40,8 +40,10 @@ import Testing
         try daemon.wait(for: .needsOperator)
         let accepted = try daemon.claviger("token", "accept-rollback", "--yes")
         #expect(accepted.status == 0 && accepted.text.contains("ready"), "\(accepted.text) \(accepted.errorText)")
-        let record = try #require(try daemon.auditRecords().last { $0.event == "accept-rollback" })
-        #expect(record.details.contains { $0.contains(words) }, "\(record.details)")
+        let records = try daemon.auditRecords().filter { $0.event == "accept-rollback" }
+        let record = try #require(records.last)
+        #expect(record.details.contains { $0.contains(words) } && record.severity == "critical", "\(record.details)")
+        #expect(records.count == 1 && record.uid == "\(geteuid())")
         // A crash right afterwards, then a stop: it stays accepted.
         daemon.kill()
         try daemon.start()
