@@ -19,4 +19,25 @@ package final class AccessBox: Sendable {
             if !next.saysTheSame(as: snapshot) { snapshot = next }
         }
     }
+
+    /// Publishes what the database says after a change. Where nothing counts any more, because the database was doubted meanwhile, nothing
+    /// does after this either: only who has verified it anew says so.
+    func refresh(grants: [Grant], customRoles: [Role]) {
+        box.withLock { snapshot in
+            guard snapshot.isVerified else { return }
+            let next = AccessSnapshot(epoch: snapshot.epoch + 1, isVerified: true, grants: grants, customRoles: customRoles)
+            if !next.saysTheSame(as: snapshot) { snapshot = next }
+        }
+    }
+
+    /// Has grants count no more, without asking the database.
+    func retract(_ isGone: (Grant) -> Bool) {
+        box.withLock { snapshot in
+            let left = snapshot.grants.filter { !isGone($0) }
+            guard left.count < snapshot.grants.count else { return }
+            snapshot = AccessSnapshot(
+                epoch: snapshot.epoch + 1, isVerified: snapshot.isVerified, grants: left,
+                customRoles: snapshot.roles.values.filter { !$0.isBuiltIn })
+        }
+    }
 }

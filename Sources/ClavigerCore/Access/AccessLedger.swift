@@ -20,21 +20,31 @@ package final class AccessLedger: Sendable {
     }
 
     /// Publishes what the verified database says.
-    func load() throws(StoreError) { try alone { () throws(StoreError) in try publish() } }
-
-    /// Publishes what the database says after a change that took grants with it.
-    func refresh() {
-        alone {
-            guard authoriser.box.current.isVerified else { return }
-            do throws(StoreError) { try publish() } catch { _ = refuse(error) }
+    func load() throws(StoreError) {
+        try alone { () throws(StoreError) in
+            authoriser.box.publish(isVerified: true, grants: try store.grants(), customRoles: try store.customRoles())
         }
+    }
+
+    /// Publishes what the database says after a ring went, and the grants on it with it.
+    func refresh(without ring: String) throws(Refusal) {
+        try alone { () throws(Refusal) in try publish { $0.scope == .ring(ring) } }
     }
 
     /// Nothing counts any more until the database is verified again.
     func unload() { turn.withLock { _ in authoriser.box.publish(isVerified: false, grants: [], customRoles: []) } }
 
-    private func publish() throws(StoreError) {
-        authoriser.box.publish(isVerified: true, grants: try store.grants(), customRoles: try store.customRoles())
+    /// Publishes what the database says after a change that is in it.
+    ///
+    /// When it cannot be read, what the change took away counts no more all the same, and what it gave does not count yet: the change is not
+    /// acknowledged, and whoever repeats it comes here again.
+    private func publish(without isGone: (Grant) -> Bool = { _ in false }) throws(Refusal) {
+        do throws(StoreError) {
+            authoriser.box.refresh(grants: try store.grants(), customRoles: try store.customRoles())
+        } catch {
+            authoriser.box.retract(isGone)
+            throw refuse(error)
+        }
     }
 
     private func alone<R: Sendable, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
@@ -61,6 +71,8 @@ package final class AccessLedger: Sendable {
                 guard earlier.creator == caller.uid, earlier.revoked == nil, earlier.grant.isSame(as: grant) else {
                     throw Refusal(.operationConflict)
                 }
+                // The first time may have ended between commit and publication.
+                try publish()
                 return earlier.grant
             }
             let snapshot = authoriser.box.current
@@ -80,8 +92,8 @@ package final class AccessLedger: Sendable {
                 changes: grant.changes(from: false))
             try mapping(refuse) { () throws(StoreError) in
                 try store.insertGrant(grant, creator: caller.uid, forgetBefore: horizon, note: note)
-                try publish()
             }
+            try publish()
             return grant
         }
     }
@@ -96,6 +108,8 @@ package final class AccessLedger: Sendable {
                 guard stored.revoker == caller.uid, stored.revokeOperation == operation.bytes else {
                     throw Refusal(.notFound, "grant \(id) was revoked before")
                 }
+                // The first time may have ended between commit and publication: then the grant still counted.
+                try publish { $0.id == id }
                 return stored.grant
             }
             guard mayGo(stored.grant, now) else { throw Refusal(.lastAdministrator) }
@@ -103,9 +117,9 @@ package final class AccessLedger: Sendable {
                 event: Opcode.accessRevoke.entry.name, caller: caller, key: stored.grant.scope.key,
                 ring: stored.grant.scope.ring, changes: stored.grant.changes(from: true))
             _ = try mapping(refuse) { () throws(StoreError) in
-                _ = try store.revokeGrant(id, by: caller.uid, operation: operation, now: now, note: note)
-                try publish()
+                try store.revokeGrant(id, by: caller.uid, operation: operation, now: now, note: note)
             }
+            try publish { $0.id == id }
             return stored.grant
         }
     }
@@ -129,6 +143,7 @@ package final class AccessLedger: Sendable {
             let stored = try mapping(refuse) { () throws(StoreError) in try store.storedRoles() }
             if let earlier = stored.first(where: { $0.operation == operation.bytes }) {
                 guard earlier.creator == caller.uid, earlier.role == role else { throw Refusal(.operationConflict) }
+                try publish()
                 return earlier.role
             }
             let taken = authoriser.box.current.roles
@@ -148,8 +163,8 @@ package final class AccessLedger: Sendable {
                 ])
             try mapping(refuse) { () throws(StoreError) in
                 try store.insertRole(role, by: caller, operation: operation, now: authoriser.time.now(), note: note)
-                try publish()
             }
+            try publish()
             return role
         }
     }
@@ -170,8 +185,8 @@ package final class AccessLedger: Sendable {
                 ])
             try mapping(refuse) { () throws(StoreError) in
                 _ = try store.deleteRole(name, note: note)
-                try publish()
             }
+            try publish()
         }
     }
 }

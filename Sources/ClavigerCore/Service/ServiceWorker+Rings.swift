@@ -95,7 +95,7 @@ extension ServiceWorker {
             return decision
         }
         // Another ring of this name is another ring: what was granted on this one is gone with it.
-        service.access.refresh()
+        try service.access.refresh(without: message.id)
         return try call.answer.reply(reply)
     }
 

@@ -1,0 +1,99 @@
+import ClavigerWire
+import Testing
+
+@testable import ClavigerCore
+
+/// Between a change of grants in the database and what requests are judged by nothing may be lost: what was acknowledged counts.
+@Suite struct AccessLedgerTests {
+    private static let stranger = Caller(pid: 1, uid: 61_001, gid: 61_001, groups: [], unit: nil, pidfdVerified: true)
+
+    private static func operation(_ number: UInt64) -> OperationID { OperationID(high: 4, low: number) }
+
+    private static func grant(_ number: UInt64, _ role: String, _ scope: String) -> AccessGrantRequest {
+        AccessGrantRequest(subject: "user:61001", operation: operation(number), role: role, scope: scope)
+    }
+
+    private static func code(_ body: () throws -> Bool) -> RefusalCode? {
+        do {
+            #expect(try body())
+            return nil
+        } catch { return (error as? Refusal)?.code }
+    }
+
+    /// Has the roles unreadable while `body` runs: a change of grants is committed then, and what is to be published cannot be read.
+    private static func whileUnreadable(_ instance: TestInstance, _ body: () throws -> Void) throws {
+        let store = try instance.token.store
+        try store.transaction { connection throws(StoreError) in
+            _ = try connection.run(
+                """
+                INSERT INTO access_role (name, summary, permissions, created_ms, created_by, created_uid, operation)
+                VALUES ('Broken', '', 'no-such-permission', 0, '', 0, x'00112233445566778899aabbccddeeff')
+                """, [])
+        }
+        defer {
+            try? store.transaction { connection throws(StoreError) in
+                _ = try connection.run("DELETE FROM access_role WHERE name = 'Broken'", [])
+            }
+        }
+        try body()
+    }
+
+    @Test func aChangeThatCouldNotBePublished() async {
+        await #expect(processExitsWith: .success) { try AccessLedgerTests.unpublishedChild() }
+    }
+
+    private static func unpublishedChild() throws {
+        let instance = try TestInstance()
+        let authoriser = try instance.service.authoriser
+        func ask(_ opcode: Opcode, _ message: some WireMessage) -> RefusalCode? {
+            code { try instance.ask(opcode, message) { _ in true } }
+        }
+        func may(_ permission: Permission, _ ring: String) -> Bool {
+            authoriser.view(of: stranger).allows(permission, on: .ring(ring))
+        }
+        #expect(ask(.ringCreate, RingCreateRequest(id: "ra", operation: operation(1))) == nil)
+        #expect(ask(.accessGrant, grant(2, "Reader", "ring:rb")) == nil)
+        #expect(ask(.accessGrant, grant(3, "Reader", "ring:ra")) == nil)
+        let revoke = AccessRevokeRequest(id: operation(2), operation: operation(4))
+        let delete = RingDeleteRequest(id: "ra", operation: operation(5))
+        let give = grant(6, "Writer", "ring:rc")
+        try whileUnreadable(instance) {
+            // Not acknowledged, and nobody has what may be gone.
+            #expect(ask(.accessRevoke, revoke) == .storeUnavailable)
+            #expect(!may(.wrap, "rb"))
+            #expect(ask(.ringDelete, delete) == .storeUnavailable)
+            #expect(!may(.wrap, "ra"))
+            #expect(ask(.accessGrant, give) == .storeUnavailable)
+            #expect(!may(.createKeys, "rc"))
+            // Nor is it when it is asked again.
+            #expect(ask(.accessRevoke, revoke) == .storeUnavailable)
+            #expect(ask(.ringDelete, delete) == .storeUnavailable)
+            #expect(ask(.accessGrant, give) == .storeUnavailable)
+        }
+        #expect(ask(.accessGrant, give) == nil && may(.createKeys, "rc"))
+        #expect(ask(.ringDelete, delete) == nil && ask(.accessRevoke, revoke) == nil)
+        #expect(!may(.wrap, "ra") && !may(.wrap, "rb"))
+    }
+
+    /// Whoever acknowledges a revoke again has it published: here the snapshot still holds a grant that the database does not.
+    @Test func aRepeatedRevokePublishes() async {
+        await #expect(processExitsWith: .success) { try AccessLedgerTests.repeatedChild() }
+    }
+
+    private static func repeatedChild() throws {
+        let instance = try TestInstance()
+        let box = try instance.service.authoriser.box
+        #expect(try instance.ask(.accessGrant, grant(1, "Reader", "instance")) { _ in true })
+        let before = box.current
+        let revoke = AccessRevokeRequest(id: operation(1), operation: operation(2))
+        #expect(try instance.ask(.accessRevoke, revoke) { _ in true })
+        let after = box.current
+        box.publish(isVerified: true, grants: before.grants, customRoles: [])
+        #expect(try instance.ask(.accessRevoke, revoke) { _ in true })
+        #expect(box.current.saysTheSame(as: after))
+        // Where nothing counts, a change of grants does not make anything count.
+        box.publish(isVerified: false, grants: [], customRoles: [])
+        box.refresh(grants: before.grants, customRoles: [])
+        #expect(!box.current.isVerified && box.current.grants.isEmpty)
+    }
+}
