@@ -1,4 +1,6 @@
 import ClavigerWire
+import Logging
+import Synchronization
 import Testing
 
 @testable import ClavigerCore
@@ -95,5 +97,62 @@ import Testing
         box.publish(isVerified: false, grants: [], customRoles: [])
         box.refresh(grants: before.grants, customRoles: [])
         #expect(!box.current.isVerified && box.current.grants.isEmpty)
+    }
+
+    /// A grant that nobody can meet is no administrator, whatever it was pinned to: lists and the rule of the last one say what decides.
+    @Test func theLastAdministratorIsOneWhoCanComeIn() throws {
+        let directory = try TemporaryDirectory()
+        let store = try Store(directory: directory.path, create: true)
+        let names = Mutex<[UInt32: String]>([1: "ann"])
+        let fails = Mutex(false)
+        let authoriser = Authoriser(
+            ownUser: 990, unlockGroup: nil,
+            accounts: AccountCache(memory: 0) { (_, number) throws(AccountCache.LookupFailure) in
+                if fails.withLock({ $0 }) { throw AccountCache.LookupFailure() }
+                return names.withLock { $0[number] }
+            })
+        let ledger = AccessLedger(
+            store: store, authoriser: authoriser, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        try ledger.load()
+        func give(_ id: UInt64, _ user: UInt32, _ name: String?) throws {
+            let subject = try #require(Subject(user: Subject.Account(number: user, name: name)))
+            _ = try ledger.grant(
+                Grant(
+                    id: GrantID(high: 0, low: id), subject: subject, role: "Administrator", scope: .instance, created: id,
+                    createdBy: "test"), by: TestInstance.root)
+        }
+        func revoke(_ id: UInt64) -> RefusalCode? {
+            AccessLedgerTests.code {
+                _ = try ledger.revoke(GrantID(high: 0, low: id), operation: OperationID(high: 1, low: id), by: TestInstance.root)
+                return true
+            }
+        }
+        func trouble(_ id: UInt64) throws -> String? {
+            let snapshot = authoriser.box.current
+            let grant = try #require(snapshot.grants.first { $0.id == GrantID(high: 0, low: id) })
+            return grant.record(now: 100, authoriser.accounts, roles: snapshot.roles).trouble
+        }
+        try give(1, 1, "ann")
+        try give(2, 2, nil)
+        #expect(try trouble(1) == nil && trouble(2) == nil)
+        // Somebody got the number: then that grant is nobody's, and ann is the last one.
+        names.withLock { $0[2] = "bob" }
+        #expect(try trouble(2)?.contains("user 2 had no name when this was granted and is 'bob' today") == true)
+        #expect(revoke(1) == .lastAdministrator)
+        names.withLock { $0[2] = nil }
+        #expect(try trouble(2) == nil)
+        // A group without a name is no better.
+        try give(3, 3, "carol")
+        names.withLock { $0[3] = "carol" }
+        #expect(try trouble(3) == nil)
+        // While nobody can tell who is who, what was known counts on; of whom nothing was ever known, nobody is the last one for sure.
+        fails.withLock { $0 = true }
+        try give(4, 4, "dave")
+        #expect(try trouble(4)?.contains("does not tell") == true)
+        #expect(revoke(1) == nil && revoke(2) == nil)
+        #expect(revoke(3) == .lastAdministrator, "dave may be nobody")
+        fails.withLock { $0 = false }
+        names.withLock { $0[4] = "dave" }
+        #expect(revoke(3) == nil && revoke(4) == .lastAdministrator)
     }
 }

@@ -104,7 +104,7 @@ final class Tally: Sendable {
         fails.store(true, ordering: .relaxed)
         #expect(cache.user(1_000) == "ann" && cache.user(1_001) == nil)
         let nameless = Subject(user: Subject.Account(number: 1_002, name: nil))
-        #expect(nameless?.miss(Self.caller(1_002), cache) == .recreatedUser)
+        #expect(nameless?.miss(Self.caller(1_002), cache) == .unknownName)
         #expect(asked.load(ordering: .relaxed) == 5)
     }
 

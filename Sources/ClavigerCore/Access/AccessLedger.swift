@@ -112,7 +112,7 @@ package final class AccessLedger: Sendable {
                 try publish { $0.id == id }
                 return stored.grant
             }
-            guard mayGo(stored.grant, now) else { throw Refusal(.lastAdministrator) }
+            guard mayGo(stored.grant) else { throw Refusal(.lastAdministrator) }
             let note = ChangeNote(
                 event: Opcode.accessRevoke.entry.name, caller: caller, key: stored.grant.scope.key,
                 ring: stored.grant.scope.ring, changes: stored.grant.changes(from: true))
@@ -125,14 +125,19 @@ package final class AccessLedger: Sendable {
     }
 
     /// Whether somebody can still grant, for ever, once a grant is gone.
-    private func mayGo(_ grant: Grant, _ now: UInt64) -> Bool {
+    private func mayGo(_ grant: Grant) -> Bool {
         let snapshot = authoriser.box.current
-        func isLasting(_ grant: Grant) -> Bool {
+        func isForEver(_ grant: Grant) -> Bool {
             grant.scope == .instance && grant.expires == nil && grant.condition.isEmpty
                 && snapshot.roles[grant.role]?.permissions.holds(.manageAccess) == true
-                && grant.record(now: now, authoriser.accounts, roles: snapshot.roles).trouble == nil
         }
-        return !isLasting(grant) || snapshot.grants.contains { $0.id != grant.id && isLasting($0) }
+        guard isForEver(grant) else { return true }
+        switch grant.subject.loss(authoriser.accounts) {
+        // While its account cannot be looked up it may be the last one as well as any.
+        case nil, .unknownName?: break
+        case .foreign?, .user?, .recreatedUser?, .group?, .recreatedGroup?, .unit?: return true
+        }
+        return snapshot.grants.contains { $0.id != grant.id && isForEver($0) && $0.subject.loss(authoriser.accounts) == nil }
     }
 
     // MARK: roles

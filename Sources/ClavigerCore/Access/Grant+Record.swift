@@ -14,21 +14,22 @@ extension Grant {
     private func trouble(_ now: UInt64, _ accounts: some AccountNames, _ roles: [String: Role]) -> String? {
         if hasExpired(at: now) { return "it has expired" }
         if roles[role] == nil { return "there is no role '\(role)' any more" }
-        if let user = subject.user, let name = user.name {
-            let today = accounts.user(user.number)
-            if today != name { return Grant.renamed("user", user.number, name, today) }
+        // What decides about requests decides here too.
+        switch subject.loss(accounts) {
+        case .recreatedUser?:
+            return subject.user.map { Grant.renamed("user", $0, accounts.user($0.number)) }
+        case .recreatedGroup?:
+            return subject.group.map { Grant.renamed("group", $0, accounts.group($0.number)) }
+        case .unknownName?: return "the account database does not tell whose number it names: nobody is let in by it meanwhile"
+        case .foreign?, .user?, .group?, .unit?, nil: return nil
         }
-        if let group = subject.group, let name = group.name {
-            let today = accounts.group(group.number)
-            if today != name { return Grant.renamed("group", group.number, name, today) }
-        }
-        return nil
     }
 
-    private static func renamed(_ kind: String, _ number: UInt32, _ name: String, _ today: String?) -> String {
+    private static func renamed(_ kind: String, _ account: Subject.Account, _ today: String?) -> String {
+        let before = account.name.map { "was '\($0)'" } ?? "had no name"
         let now = today.map { "is '\($0)' today" } ?? "has no name today"
         return
-            "\(kind) \(number) was '\(name)' when this was granted and \(now): revoke it, and grant anew to whom it is meant for"
+            "\(kind) \(account.number) \(before) when this was granted and \(now): revoke it, and grant anew to whom it is meant for"
     }
 
     /// One line for people: role, scope and what limits it.

@@ -43,15 +43,25 @@ package struct Subject: Hashable, Sendable, CustomStringConvertible {
     /// - Parameter accounts: today's names of accounts.
     package func miss(_ caller: Caller, _ accounts: some AccountNames) -> SubjectMiss? {
         if caller.isForeign { return .foreign }
+        if let user, caller.uid != user.number { return .user }
+        if let group, !caller.isMember(of: group.number) { return .group }
+        if let unit, caller.unit != unit { return .unit }
+        // Last, because it may have to ask for today's names.
+        return loss(accounts)
+    }
+
+    /// Why nobody at all can meet the subject today; nil when somebody can.
+    package func loss(_ accounts: some AccountNames) -> SubjectMiss? {
         if let user {
-            guard caller.uid == user.number else { return .user }
-            guard accounts.user(user.number) == user.name else { return .recreatedUser }
+            let today = accounts.user(user.number)
+            if today == AccountCache.unknown { return .unknownName }
+            if today != user.name { return .recreatedUser }
         }
         if let group {
-            guard caller.isMember(of: group.number) else { return .group }
-            guard accounts.group(group.number) == group.name else { return .recreatedGroup }
+            let today = accounts.group(group.number)
+            if today == AccountCache.unknown { return .unknownName }
+            if today != group.name { return .recreatedGroup }
         }
-        if let unit, caller.unit != unit { return .unit }
         return nil
     }
 }
@@ -61,11 +71,13 @@ package enum SubjectMiss: Sendable, Equatable {
     /// The caller is in other namespaces, where its numbers are decided by somebody else.
     case foreign
     case user
-    /// The number is right, but belongs to another name than when the grant was made.
+    /// The number is right, but belongs to another name than when the grant was made, or has one where it had none.
     case recreatedUser
     case group
     case recreatedGroup
     case unit
+    /// Nobody can tell what the number's name is: the account database does not answer.
+    case unknownName
 }
 
 /// Today's names of accounts.

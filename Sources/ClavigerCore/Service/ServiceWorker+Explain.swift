@@ -125,7 +125,8 @@ struct Explanation {
         switch miss {
         case .context, .expired, .conditional: 0
         case .scope: 1
-        case .subject(.recreatedUser), .subject(.recreatedGroup), .subject(.foreign): 2
+        case .subject(.recreatedUser), .subject(.recreatedGroup), .subject(.foreign), .subject(.unknownName):
+            2
         case .subject(.user), .subject(.group), .subject(.unit): 3
         case .role: 4
         }
@@ -144,6 +145,7 @@ struct Explanation {
         case .subject(.unit): "it is for unit \(grant.subject.unit ?? "") only"
         case .subject(.recreatedUser): "its user's number belongs to another name today"
         case .subject(.recreatedGroup): "its group's number belongs to another name today"
+        case .subject(.unknownName): "the account database does not tell whose number it names"
         }
     }
 
