@@ -121,7 +121,7 @@ import Testing
         case .everybody: return false
         case .nobody: return true
         // An alias that is not there is a key that is not there.
-        case .anything: return !has || opcode == .aliasDelete
+        case .anything: return !has || opcode == .aliasDelete || opcode == .ringList && place == .key
         case .instance: return !(has && place == .instance)
         case .ring: return !(has && (place == .instance || place == .ring && relation == .inside))
         case .key:

@@ -83,7 +83,7 @@ package final class AccessSnapshot: Sendable {
         _ grant: Grant, _ question: Question, _ caller: Caller, _ now: UInt64, _ accounts: some AccountNames
     ) -> GrantMiss? {
         guard let role = roles[grant.role], role.permissions.holds(question.permission) else { return .role }
-        guard grant.scope.covers(question.target) else { return .scope }
+        guard grant.scope.reaches(question.permission.reach), grant.scope.covers(question.target) else { return .scope }
         guard !grant.hasExpired(at: now) else { return .expired }
         if !grant.condition.isEmpty {
             guard question.permission.hasContext else { return .conditional }

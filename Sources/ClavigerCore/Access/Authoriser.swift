@@ -48,7 +48,7 @@ package struct AccessView: Sendable {
     package let caller: Caller
     package let snapshot: AccessSnapshot
 
-    /// Whether the caller has a permission: anywhere for what is about keys and rings, for the instance otherwise.
+    /// Whether the caller has a permission: anywhere that it reaches for what is about keys and rings, for the instance otherwise.
     package func allows(_ permission: Permission) -> Bool {
         switch permission.reach {
         case .everyone: true
@@ -81,13 +81,6 @@ package struct AccessView: Sendable {
         return shown.map { $0.line(now: now) } + ["and \(grants.count - shown.count) more"]
     }
 
-    /// What the caller may do at all, somewhere.
-    package var permissions: [Permission] {
-        Permission.allCases.filter { permission in
-            switch permission.reach {
-            case .everyone, .operators: allows(permission)
-            case .key, .ring, .instance: allows(permission, on: .anything)
-            }
-        }
-    }
+    /// What the caller may do at all: as requests are admitted.
+    package var permissions: [Permission] { Permission.allCases.filter(allows) }
 }

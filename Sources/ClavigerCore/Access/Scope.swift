@@ -18,6 +18,17 @@ package enum Scope: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether a grant for the scope means anything for a permission that reaches so far down: who may create keys in one key may create
+    /// none.
+    package func reaches(_ reach: PermissionReach) -> Bool {
+        switch (self, reach) {
+        case (.instance, _), (.ring, .key), (.ring, .ring), (.key, .key): true
+        case (.ring, .instance), (.key, .instance), (.key, .ring): false
+        // No grant is asked for.
+        case (.ring, .everyone), (.ring, .operators), (.key, .everyone), (.key, .operators): false
+        }
+    }
+
     /// Whether what is asked for lies in the scope.
     package func covers(_ target: AccessTarget) -> Bool {
         switch (self, target) {

@@ -13,30 +13,13 @@ extension ServiceWorker {
         guard let permission = opcode?.entry.permission ?? Permission(rawValue: message.action) else {
             throw Refusal(.invalidValue, "there is no operation and no permission '\(message.action)'")
         }
-        var key: KeyEntry?
-        var target: AccessTarget
-        if let text = message.target {
-            if text.hasPrefix("ring:") {
-                target = .ring(try AccessText.ring(String(text.dropFirst("ring:".count))))
-            } else {
-                let found = try AccessText.key(text, in: service.snapshots.current)
-                target = .key(found.id, ring: found.ring)
-                key = found
-            }
-        } else {
-            switch permission.reach {
-            case .key, .ring: target = .anything
-            case .instance, .everyone, .operators: target = .instance
-            }
-        }
+        let (target, key) = try asked(message, permission, isInstanceWide: opcode?.entry.isInstanceWide == true)
         if let key { record.note(key: key.id, version: nil) }
-        // Whatever was named: the daemon asks for a grant for the whole instance.
-        if opcode?.entry.isInstanceWide == true { target = .instance }
         let explanation = Explanation(
             subject: subject, caller: AccessText.caller(subject), snapshot: call.access.snapshot,
             question: AccessSnapshot.Question(permission, on: target, context: message.context), authoriser: service.authoriser)
         var reply = explanation.reply
-        if let opcode { reply.add(remarks(on: opcode, key, target)) }
+        if let opcode { reply.details += remarks(on: opcode, key, explanation) }
         if opcode == .acceptRollback, !service.authoriser.isOwn(explanation.caller) {
             reply.isAllowed = false
             reply.decidedBy = "only user 0 and the daemon's own user may; the unlock group may not, and no grant counts"
@@ -49,118 +32,71 @@ extension ServiceWorker {
         reply.details = reply.details.prefix(Limits.maximumExplanation).map { String($0.prefix(Limits.maximumMessage)) }
         return try call.answer.reply(reply)
     }
-}
 
-extension ServiceWorker {
+    /// What is asked about, as the daemon would ask for it, and the key that was named.
+    ///
+    /// - Throws: `invalidValue` where a key is named for what no key is asked for.
+    private func asked(
+        _ message: AccessExplainRequest, _ permission: Permission, isInstanceWide: Bool
+    ) throws(Refusal) -> (AccessTarget, KeyEntry?) {
+        var key: KeyEntry?
+        var target: AccessTarget?
+        switch message.target {
+        case nil: break
+        case "instance"?: target = .instance
+        case let text? where text.hasPrefix("ring:"): target = .ring(try AccessText.ring(String(text.dropFirst("ring:".count))))
+        case let text?:
+            let name = text.hasPrefix("key:") ? String(text.dropFirst("key:".count)) : text
+            let found = try AccessText.key(name, in: service.snapshots.current)
+            (target, key) = (.key(found.id, ring: found.ring), found)
+        }
+        switch permission.reach {
+        // Whatever was named: the daemon asks for a grant for the whole instance.
+        case _ where isInstanceWide: return (.instance, key)
+        case .instance, .everyone, .operators: return (.instance, key)
+        case .ring:
+            guard key == nil else {
+                throw Refusal(
+                    .invalidValue, "\(message.action) is about key rings, and a grant on a key does not give it: name ring:NAME")
+            }
+            return (target ?? .anything, nil)
+        case .key: return (target ?? .anything, key)
+        }
+    }
+
     /// What the daemon asks for beside the permission.
-    private func remarks(on opcode: Opcode, _ key: KeyEntry?, _ target: AccessTarget) -> [String] {
+    private func remarks(on opcode: Opcode, _ key: KeyEntry?, _ explanation: Explanation) -> [String] {
+        let target = explanation.question.target
         var remarks: [String] = []
         if opcode.entry.isManagement, let path = service.adminPath { remarks.append("it is taken on \(path) only") }
         if target == .anything { remarks.append("name a target to ask about one key or ring") }
+        // A sentence, and whether the subject has it: an answer of "allowed" must not hide what is refused next.
+        func also(_ when: String, _ permission: Permission, _ place: AccessTarget, _ words: String) -> String {
+            let has = explanation.holds(permission, on: place) ? "which it has" : "which it has not"
+            return "\(when) it needs \(permission.rawValue) \(words) too, \(has)"
+        }
         switch opcode {
         case .keyMove: remarks.append("it needs \(Permission.moveKeys.rawValue) on the ring that the key comes to too")
         case .approvalRequest, .approvalApprove: remarks.append("it needs the permission of the action itself too")
+        case .approvalCancel:
+            remarks.append("for what somebody else asked it needs \(Permission.approve.rawValue) on the key, or for the instance")
+        case .keyCreate:
+            remarks.append(also("with policies of its own", .managePolicies, target, "on the ring"))
+            remarks.append(also("with an import token", .createKeys, .instance, "for the instance"))
+        case .keyRotate: remarks.append(also("with an import token", .createKeys, .instance, "for the instance"))
+        case .settingsSet:
+            let names = InstanceSetting.allCases.filter(\.endsMaterial).map(\.name).joined(separator: " or ")
+            remarks.append(also("to lower \(names)", .purgeKeys, .instance, "for the instance"))
+        case .ringDelete:
+            remarks.append(
+                "with deleted keys in it, it needs \(Permission.moveKeys.rawValue) on them and the ring that they come to too")
+        case .unwrap: remarks.append(also("to have old envelopes refreshed", .wrap, target, "on the key"))
+        case .metrics: remarks.append("figures about keys are only for those who may read keys")
         case _: break
         }
         if let key, !key.stored.dualControl.isEmpty, opcode.entry.retry == .withOperationID {
             remarks.append("the key needs a second person for some actions: see 'claviger key show'")
         }
         return remarks
-    }
-}
-
-extension AccessExplainReply {
-    fileprivate mutating func add(_ remarks: [String]) { details += remarks }
-}
-
-/// The answer to "why?" for one caller and one question.
-struct Explanation {
-    let subject: Subject
-    let caller: Caller
-    let snapshot: AccessSnapshot
-    let question: AccessSnapshot.Question
-    let authoriser: Authoriser
-
-    var reply: AccessExplainReply {
-        switch question.permission.reach {
-        case .everyone:
-            return AccessExplainReply(
-                isAllowed: true, decidedBy: "whom a socket lets in may do this; no grant is needed", details: [])
-        case .operators:
-            return AccessExplainReply(
-                isAllowed: authoriser.mayUnlock(caller),
-                decidedBy:
-                    "user 0, the daemon's own user and members of [unlock] group in the configuration may; no grant counts",
-                details: [])
-        case .key, .ring, .instance:
-            return granted
-        }
-    }
-
-    private var granted: AccessExplainReply {
-        let now = authoriser.time.now()
-        let misses = snapshot.grants.map { ($0, snapshot.misses($0, question, caller, now, authoriser.accounts)) }
-        if let grant = misses.first(where: { $0.1 == nil })?.0 {
-            var details: [String] = []
-            if !grant.condition.isEmpty && question.context == nil {
-                details.append("only for a context that begins with \(ContextCondition.text(grant.condition))")
-            }
-            return AccessExplainReply(isAllowed: true, decidedBy: "grant \(grant.id): \(subjectAndRole(grant))", details: details)
-        }
-        // Nearest first: those that fail only in the scope, the time or the context say most.
-        let near = misses.compactMap { grant, miss in miss.map { (grant, $0) } }.filter { Explanation.distance($0.1) < 4 }
-            .sorted { Explanation.distance($0.1) < Explanation.distance($1.1) }
-        var details = near.filter { meetsSubject($0.0) || Explanation.distance($0.1) >= 2 }.prefix(Limits.maximumExplanation - 4)
-            .map { grant, miss in "grant \(grant.id) (\(subjectAndRole(grant))) does not: \(text(miss, grant))" }
-        details.append(advice)
-        return AccessExplainReply(
-            isAllowed: false, decidedBy: "no grant allows it; what no grant allows is denied", details: details)
-    }
-
-    private func meetsSubject(_ grant: Grant) -> Bool { grant.subject.miss(caller, authoriser.accounts) == nil }
-
-    private func subjectAndRole(_ grant: Grant) -> String { "\(grant.role) on \(grant.scope) for \(grant.subject)" }
-
-    private static func distance(_ miss: GrantMiss) -> Int {
-        switch miss {
-        case .context, .expired, .conditional: 0
-        case .scope: 1
-        case .subject(.recreatedUser), .subject(.recreatedGroup), .subject(.foreign), .subject(.unknownName):
-            2
-        case .subject(.user), .subject(.group), .subject(.unit): 3
-        case .role: 4
-        }
-    }
-
-    private func text(_ miss: GrantMiss, _ grant: Grant) -> String {
-        switch miss {
-        case .role: "role \(grant.role) does not hold \(question.permission.rawValue)"
-        case .scope: "it is for \(grant.scope) only"
-        case .expired: "it has expired"
-        case .conditional: "it has a condition on the context, and gives only wrap, unwrap and rewrap"
-        case .context: "the context does not begin with \(ContextCondition.text(grant.condition))"
-        case .subject(.foreign): "the caller lives in other namespaces"
-        case .subject(.user): "it is for another user"
-        case .subject(.group): "it is for members of another group"
-        case .subject(.unit): "it is for unit \(grant.subject.unit ?? "") only"
-        case .subject(.recreatedUser): "its user's number belongs to another name today"
-        case .subject(.recreatedGroup): "its group's number belongs to another name today"
-        case .subject(.unknownName): "the account database does not tell whose number it names"
-        }
-    }
-
-    /// What would change the answer.
-    private var advice: String {
-        // The smallest role, so that following the advice gives no more than was asked for.
-        let role = snapshot.roles.values.filter { $0.permissions.holds(question.permission) }
-            .min { ($0.permissions.rawValue.nonzeroBitCount, $0.name) < ($1.permissions.rawValue.nonzeroBitCount, $1.name) }
-        guard let role else { return "no role holds \(question.permission.rawValue)" }
-        let scope =
-            switch question.target {
-            case .anything, .instance: ""
-            case .ring(let name): " --ring \(name)"
-            case .key(let id, _): " --key \(id)"
-            }
-        return "to allow it: claviger access grant \(subject) \(role.name)\(scope)"
     }
 }

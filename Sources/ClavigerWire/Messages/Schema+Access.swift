@@ -93,7 +93,10 @@ extension Schema {
             1, "subject", subject,
             "As whom: `user:NAME` (with all its groups), `group:NAME`, `unit:NAME.service`, with commas between."),
         FieldEntry(2, "action", word, "What: an operation or a permission, by name."),
-        FieldEntry(3, "target", subject, required: false, "With what: a key's id, alias or name, or `ring:NAME`."),
+        FieldEntry(
+            3, "target", subject, required: false,
+            "With what: a key's id, alias or name (`key:NAME` where it could mean something else), `ring:NAME`, or `instance`; absent: anything."
+        ),
         FieldEntry(4, "context", .context, required: false, "The envelope's context; absent: any."),
     ]
 

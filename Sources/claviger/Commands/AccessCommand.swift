@@ -183,7 +183,7 @@ struct AccessCommand: ParsableCommand {
         @Argument(help: "What: an operation or a permission.")
         var action: String
 
-        @Argument(help: "With what: a key, or ring:NAME.")
+        @Argument(help: "With what: a key, ring:NAME, or instance.")
         var target: String?
 
         @Option(help: ArgumentHelp("A string of the envelope's context; repeat it for the next.", valueName: "text"))

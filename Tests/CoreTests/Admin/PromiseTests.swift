@@ -8,6 +8,7 @@ import Testing
 /// What was promised about material that is to end holds, and it ends by nobody who may not end it.
 @Suite struct PromiseTests {
     /// A user without an account, with this role on the whole instance.
+    @discardableResult
     static func person(_ uid: UInt32, _ role: String, _ scope: String = "instance", in instance: TestInstance) throws -> Caller {
         let grant = AccessGrantRequest(subject: "user:\(uid)", operation: TestInstance.operation(), role: role, scope: scope)
         try instance.ask(.accessGrant, grant) { _ in }
