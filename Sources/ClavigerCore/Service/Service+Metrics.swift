@@ -5,7 +5,10 @@ import Synchronization
 // The metrics reply: OpenMetrics 1.0 text, so that a scraper can be handed it as it is.
 extension Service {
     /// All figures, a family after another.
-    var metrics: String {
+    ///
+    /// - Parameter keys: how many keys the caller may see and how many of their versions are unusable; nil for a stranger, whom nothing
+    ///   tells that there are any.
+    func metrics(keys: KeyFigures?) -> String {
         var text = MetricsText()
         let health = health
         text.family("claviger_state", "stateset", "What the daemon can do now.")
@@ -15,6 +18,12 @@ extension Service {
         text.info("claviger_build", "The daemon's version.", ["version": Service.version])
         text.gauge("claviger_uptime_seconds", "Since when it runs.", (Clock.monotonic() - started) / 1_000_000_000)
         addToken(&text)
+        if let keys {
+            text.gauge("claviger_keys", "Keys that the caller may see, deleted ones included.", UInt64(keys.count))
+            text.gauge("claviger_key_versions_unusable", "Their versions without a usable object.", UInt64(keys.unusable))
+            text.gauge(
+                "claviger_module_objects", "Objects made since the module was initialised.", UInt64(max(0, ObjectTally.count)))
+        }
         addServer(&text)
         text.family("claviger_requests", "counter", "Requests by operation and outcome.")
         for (outcome, count) in requests.all {
@@ -26,9 +35,8 @@ extension Service {
     }
 
     private func addToken(_ text: inout MetricsText) {
-        let snapshot = snapshots.current
         let counters = token.counters
-        text.gauge("claviger_token_generation", "How often the token was taken hold of.", snapshot.generation)
+        text.gauge("claviger_token_generation", "How often the token was taken hold of.", snapshots.current.generation)
         text.counter("claviger_token_attached", "Successful attempts to take hold.", counters.attached.load(ordering: .relaxed))
         text.counter("claviger_token_failed", "Failed attempts to take hold.", counters.failed.load(ordering: .relaxed))
         text.counter("claviger_token_lost", "Times the token went away.", counters.lost.load(ordering: .relaxed))
@@ -44,10 +52,6 @@ extension Service {
             UInt64(max(0, counters.damagedFiles.load(ordering: .relaxed))))
         text.gauge(
             "claviger_token_objects_quarantined", "Objects of ours that no record speaks of.", UInt64(token.quarantinedCount))
-        text.gauge("claviger_module_objects", "Objects made since the module was initialised.", UInt64(max(0, ObjectTally.count)))
-        text.gauge("claviger_keys", "Keys, deleted ones included.", UInt64(snapshot.keys.count))
-        let faulty = snapshot.keys.values.reduce(0) { $0 + $1.faultyVersions }
-        text.gauge("claviger_key_versions_unusable", "Key versions without a usable object.", UInt64(faulty))
     }
 
     private func addServer(_ text: inout MetricsText) {
@@ -59,6 +63,12 @@ extension Service {
         text.gauge("claviger_requests_queued", "Requests that wait for a worker.", UInt64(max(0, figures.queued)))
         text.counter("claviger_answers", "Requests answered.", figures.requests)
     }
+}
+
+/// What the metrics say of keys.
+struct KeyFigures: Equatable {
+    var count: Int
+    var unusable: Int
 }
 
 /// OpenMetrics text in the making.

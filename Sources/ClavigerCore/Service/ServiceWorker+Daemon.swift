@@ -8,7 +8,7 @@ extension ServiceWorker {
         reply.version = Service.version
         reply.instance = service.token.instance.id
         reply.uptime = (Clock.monotonic() - service.started) / 1_000_000
-        reply.keys = UInt32(clamping: visibleKeys(call.access))
+        reply.keys = UInt32(clamping: keyFigures(call.access)?.count ?? 0)
         if let figures = service.figures {
             reply.workers = UInt32(clamping: figures.workers)
             reply.connections = UInt32(clamping: figures.connections)
@@ -21,12 +21,16 @@ extension ServiceWorker {
         return reply
     }
 
-    /// How many keys a caller may see: for a stranger none, whatever there is.
-    private func visibleKeys(_ access: AccessView) -> Int {
-        let keys = service.snapshots.current.keys
-        if access.allows(.readKeys, on: .instance) { return keys.count }
-        guard access.allows(.readKeys) else { return 0 }
-        return keys.values.count { access.allows(.readKeys, on: $0.target) }
+    /// How many keys a caller may see; nil for a stranger, whatever there is, and for everybody before the database is verified.
+    func keyFigures(_ access: AccessView) -> KeyFigures? {
+        guard access.snapshot.isVerified, access.allows(.readKeys) else { return nil }
+        let all = service.snapshots.current.keys.values
+        let isAll = access.allows(.readKeys, on: .instance)
+        return all.reduce(into: KeyFigures(count: 0, unusable: 0)) { figures, key in
+            guard isAll || access.allows(.readKeys, on: key.target) else { return }
+            figures.count += 1
+            figures.unusable += key.faultyVersions
+        }
     }
 
     func whoami(_ access: AccessView) -> WhoamiReply {

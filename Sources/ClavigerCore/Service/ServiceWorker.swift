@@ -172,7 +172,7 @@ final class ServiceWorker: RequestWorker {
         case .ping: return try call.reply(toEmpty: EmptyMessage())
         case .health: return try call.reply(toEmpty: service.health)
         case .status: return try call.reply(toEmpty: status(call))
-        case .metrics: return try call.reply(toEmpty: MetricsReply(text: service.metrics))
+        case .metrics: return try call.reply(toEmpty: MetricsReply(text: service.metrics(keys: keyFigures(call.access))))
         case .whoami: return try call.reply(toEmpty: whoami(call.access))
         case .wrap: return try wrap(call, &record)
         case .unwrap: return try unwrap(call, &record)
