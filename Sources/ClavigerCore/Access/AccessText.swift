@@ -39,13 +39,14 @@ package enum AccessText {
     }
 
     /// Who asked for an approval, as grants see him today: his user, the groups of a login, and the unit that he asked from.
-    static func requester(_ approval: StoredApproval) -> Caller {
-        let uid = approval.requesterUID
+    ///
+    /// - Parameter label: what his caller was labelled.
+    static func requester(uid: UInt32, label: String) -> Caller {
         let name = AccountLookup.name(.user, uid)
         let entry = name.flatMap { AccountLookup.user(named: $0) }
         let groups = name.flatMap { name in entry.map { AccountLookup.groups(of: name, $0.gid) } }
         let end = "/uid:\(uid)"
-        let unit = approval.requester.hasSuffix(end) ? String(approval.requester.dropLast(end.count)) : nil
+        let unit = label.hasSuffix(end) ? String(label.dropLast(end.count)) : nil
         return Caller(pid: 0, uid: uid, gid: entry?.gid ?? nobody, groups: groups ?? [], unit: unit, pidfdVerified: true)
     }
 

@@ -9,6 +9,10 @@ extension ServiceWorker {
         if let reason = message.reason { record.note(field: "reason", reason) }
         if message.force { record.note(field: "force", "true") }
         try requireKeys()
+        // Looked up outside the turn: the account databases may take their time.
+        let name = PinnedName(call.caller.uid, service.authoriser.accounts)
+        let requester = Absent(
+            caller: AccessText.requester(uid: call.caller.uid, label: call.caller.label), isSamePerson: true)
         let reply = try service.ledger.change(AskedChange(message.operation, call)) {
             (snapshot, now) throws(Refusal) -> Decision<ApprovalRecord> in
             let key = try message.key.map { (reference) throws(Refusal) in
@@ -16,6 +20,13 @@ extension ServiceWorker {
             }
             try authorise(message.action, on: key, call.caller, in: snapshot)
             try requireSecondPerson(message.action, on: key)
+            // Better said now than to whoever is to approve.
+            guard standing(requester, message.action, on: key) == .may else {
+                throw Refusal(
+                    .approvalRequired,
+                    "nobody could approve this: your right to it comes from a group that the account database does not list you in, "
+                        + "so that nobody can tell later whether you have it still; have it granted to your user or unit")
+            }
             if let key { try key.stored.requireRuling(on: message.action.keyAction, at: now) }
             let body = try ApprovalPlan(message, key: key?.id).body
             let open = try service.ledger.read { connection throws(StoreError) in try connection.openApprovals(at: now) }
@@ -25,18 +36,20 @@ extension ServiceWorker {
                     "\(other.requester) has asked for this already (\(other.id)): approve that, or cancel it and ask again")
             }
             let (expires, _) = now.addingReportingOverflow(snapshot.settings.milliseconds(.approvalWindow))
-            let approval = StoredApproval(
+            var approval = StoredApproval(
                 id: RandomSource.identifier(), action: message.action, key: key?.id, body: body, reason: message.reason ?? "",
                 requester: call.caller.label, requesterUID: call.caller.uid, created: now, expires: expires)
+            approval.requesterName = name
+            let asked = approval
             let note = ChangeNote(
                 event: call.event, caller: call.caller, key: key?.id, ring: key?.ring,
                 changes: [
-                    .init("approval", from: nil, to: "\(approval.id)"), .init("action", from: nil, to: approval.action.name),
+                    .init("approval", from: nil, to: "\(asked.id)"), .init("action", from: nil, to: asked.action.name),
                 ])
             return Decision(
-                note: note, reply: try approval.record(at: now, keyName: key?.name),
-                publish: { snapshot in snapshot.changing(approval) { $0.approvals.append(OpenApproval(approval)) } },
-                write: { connection throws(StoreError) in try connection.write(approval) })
+                note: note, reply: try asked.record(at: now, keyName: key?.name),
+                publish: { snapshot in snapshot.changing(asked) { $0.approvals.append(OpenApproval(asked)) } },
+                write: { connection throws(StoreError) in try connection.write(asked) })
         }
         if let key = reply.key { record.note(key: key, version: nil) }
         return try call.answer.reply(reply)
@@ -48,7 +61,7 @@ extension ServiceWorker {
         record.note(field: "operation", "\(message.operation)")
         try requireKeys()
         // Looked up outside the turn: the account databases may take their time.
-        let requester = try storedApproval(message.id).map { AccessText.requester($0) }
+        let requester = try storedApproval(message.id).map { absent($0) }
         let reply = try service.ledger.change(AskedChange(message.operation, call)) {
             (snapshot, now) throws(Refusal) -> Decision<ApprovalRecord> in
             let approval = try openApproval(message.id, of: call.caller, in: snapshot, at: now)
@@ -60,8 +73,16 @@ extension ServiceWorker {
             guard !isSameSubject(call.caller, uid: approval.requesterUID) else {
                 throw Refusal(.approvalRequired, "you asked for this yourself: somebody else must approve it")
             }
-            guard let requester, mayStill(requester, approval.action, on: key) else {
-                return try settled(approval, .cancelled, key, call, at: now)
+            switch requester.map({ standing($0, approval.action, on: key) }) {
+            case .may?: break
+            case .mayNot?: return try settled(approval, .cancelled, key, call, at: now)
+            // What cannot be told is no reason to end what somebody asked for, and none to do it.
+            case .unknown?, nil:
+                throw Refusal(
+                    .approvalRequired,
+                    "whether \(approval.requester), who asked for this, may still do it cannot be told: the account database does not "
+                        + "list him in the group that a grant is for, knows him by another name, or does not answer. The request stays "
+                        + "open: have the right granted to his user or unit, or cancel it")
             }
             let done = try carryOut(approval, key, call, snapshot, now)
             var decided = approval
@@ -101,7 +122,7 @@ extension ServiceWorker {
             let approval = try openApproval(message.id, of: call.caller, in: snapshot, at: now)
             let key = approval.key.flatMap { snapshot.keys[$0] }
             // Who asked may take it back; so may whoever could approve it.
-            if !isSameSubject(call.caller, uid: approval.requesterUID) {
+            if !hasAsked(approval, call.caller) {
                 if let key {
                     _ = try authorisedKey(.id(key.id), for: .approve, of: call.caller, in: snapshot)
                 } else {
@@ -149,7 +170,7 @@ extension ServiceWorker {
     /// Whether a caller is shown a request: its own, those about keys that it may see, and, when it may ask for approvals anywhere, those
     /// about the instance and about keys that are gone.
     private func maySee(_ approval: StoredApproval, _ caller: Caller, in snapshot: Snapshot) -> Bool {
-        if isSameSubject(caller, uid: approval.requesterUID) { return true }
+        if hasAsked(approval, caller) { return true }
         guard let key = approval.key.flatMap({ snapshot.keys[$0] }) else { return mayEverywhere(.requestApproval, caller) }
         return mayRead(key, caller)
     }
@@ -205,18 +226,37 @@ extension ServiceWorker {
 
     /// Whether a caller has asked for something, or could approve it.
     private func hasPart(in approval: StoredApproval, _ caller: Caller, _ snapshot: Snapshot) -> Bool {
-        if isSameSubject(caller, uid: approval.requesterUID) { return true }
+        if hasAsked(approval, caller) { return true }
         guard let key = approval.key.flatMap({ snapshot.keys[$0] }) else { return mayEverywhere(.approve, caller) }
         return access(of: caller).allows(.approve, on: key.target)
     }
 
+    /// Whether a request is the caller's own: of whoever got the requester's number later it is not.
+    private func hasAsked(_ approval: StoredApproval, _ caller: Caller) -> Bool {
+        isSameSubject(caller, uid: approval.requesterUID)
+            && approval.requesterName.isSame(as: PinnedName(caller.uid, service.authoriser.accounts)) == true
+    }
+
+    /// Who asked, as far as he can be looked up.
+    private func absent(_ approval: StoredApproval) -> Absent {
+        Absent(
+            caller: AccessText.requester(uid: approval.requesterUID, label: approval.requester),
+            isSamePerson: approval.requesterName.isSame(
+                as: PinnedName(approval.requesterUID, service.authoriser.accounts)))
+    }
+
     /// Whether somebody could ask for an action today: who has lost the right to it since he asked counts as a second person no more.
-    private func mayStill(_ requester: Caller, _ action: ControlledAction, on key: KeyEntry?) -> Bool {
+    private func standing(_ requester: Absent, _ action: ControlledAction, on key: KeyEntry?) -> Standing {
+        let authoriser = service.authoriser
         // Not `access(of:)`, which is the present caller's.
-        let access = service.authoriser.view(of: requester)
-        let target = key?.target ?? .instance
-        return access.allows(action.permission, on: target)
-            && (key == nil ? access.allows(.requestApproval) : access.allows(.requestApproval, on: target))
+        let snapshot = authoriser.box.current
+        func standing(_ permission: Permission, on target: AccessTarget) -> Standing {
+            snapshot.standing(
+                of: requester, on: AccessSnapshot.Question(permission, on: target), now: authoriser.time.now(),
+                authoriser.accounts)
+        }
+        return standing(action.permission, on: key?.target ?? .instance)
+            .and(standing(.requestApproval, on: key?.target ?? .anything))
     }
 
     /// A request that ends with nothing done.

@@ -13,6 +13,7 @@ extension ServiceWorker {
         let message = try call.decode(RegistrationSetRequest.self)
         record.note(message)
         try requireKeys()
+        let name = PinnedName(call.caller.uid, service.authoriser.accounts)
         let reply = try service.ledger.change(AskedChange(message.operation, call)) {
             (snapshot, now) throws(Refusal) -> Decision<RegistrationRecord> in
             let key = try authorisedKey(message.key, for: .registerResources, of: call.caller, in: snapshot)
@@ -24,7 +25,7 @@ extension ServiceWorker {
             }
             let before = stored.flatMap { $0.holds(at: now) ? $0 : nil }
             try key.stored.require(before == nil ? .register : .renew, at: now, snapshot.settings)
-            try before?.requireOwner(call.caller)
+            try before?.requireOwner(call.caller, name)
             if let expected = message.revision, expected != before?.revision ?? 0 {
                 throw Refusal(
                     .revisionConflict,
@@ -35,7 +36,7 @@ extension ServiceWorker {
                 throw Refusal(
                     .limitReached, "key \(key.id) has \(counts.all) registrations; release some, or use another key for some")
             }
-            let after = try registration(message, of: key, from: before, call.caller, now)
+            let after = try registration(message, of: key, from: before, call.caller, name, now)
             return Decision(
                 note: note(call, key, from: before, to: after), reply: after.record,
                 publish: { snapshot in
@@ -50,13 +51,14 @@ extension ServiceWorker {
 
     /// What a registration becomes. What a request does not say stays as it is.
     private func registration(
-        _ message: RegistrationSetRequest, of key: KeyEntry, from before: StoredRegistration?, _ caller: Caller, _ now: UInt64
+        _ message: RegistrationSetRequest, of key: KeyEntry, from before: StoredRegistration?, _ caller: Caller,
+        _ name: PinnedName, _ now: UInt64
     ) throws(Refusal) -> StoredRegistration {
         var next =
             before
             ?? StoredRegistration(
                 key: key.id, resource: message.resource, version: key.current.number, created: now, createdBy: caller.label,
-                owner: caller.uid, updated: now, revision: 0)
+                owner: caller.uid, ownerName: name, updated: now, revision: 0)
         if let description = message.description { next.description = description }
         if let retention = message.retention { next.isRetained = retention }
         if let lease = message.lease {
@@ -89,6 +91,7 @@ extension ServiceWorker {
         record.note(field: "resource", message.resource)
         try requireKeys()
         var id: KeyID?
+        let name = PinnedName(call.caller.uid, service.authoriser.accounts)
         let reply = try service.ledger.change(AskedChange(message.operation, call)) {
             (snapshot, now) throws(Refusal) -> Decision<EmptyMessage> in
             let key = try authorisedKey(message.key, for: .registerResources, of: call.caller, in: snapshot)
@@ -100,7 +103,7 @@ extension ServiceWorker {
             guard let stored, stored.holds(at: now) else {
                 throw Refusal(.notFound, "the resource is not registered with key \(key.id)")
             }
-            try stored.requireOwner(call.caller)
+            try stored.requireOwner(call.caller, name)
             return Decision(
                 note: note(call, key, from: stored, to: nil), reply: EmptyMessage(),
                 publish: { snapshot in snapshot.changing(key.id) { $0.registrations -= min(1, $0.registrations) } },
@@ -183,12 +186,22 @@ struct RegistrationCursor: Equatable {
 
 extension StoredRegistration {
     /// Requires that a caller may change or release the registration: the user that made it, or the superuser, who clears away what
-    /// users that are gone have left.
+    /// users that are gone have left. Whoever got the number of such a user is not that user.
     ///
+    /// - Parameter name: what the caller is called today.
     /// - Throws: `denied` that names the owner: the caller may use the key, so there is nothing to hide.
-    func requireOwner(_ caller: Caller) throws(Refusal) {
-        guard caller.uid == owner || caller.uid == 0 else {
+    func requireOwner(_ caller: Caller, _ name: PinnedName) throws(Refusal) {
+        if caller.uid == 0 { return }
+        guard caller.uid == owner else {
             throw Refusal(.denied, "the resource was registered by uid \(owner), who alone may change or release it")
+        }
+        guard let isSame = ownerName.isSame(as: name) else {
+            throw Refusal(.busy, "the account database does not tell whether uid \(owner) is who it was", retryAfter: 1_000)
+        }
+        guard isSame else {
+            throw Refusal(
+                .denied,
+                "the resource was registered by uid \(owner) when that was another account; user 0 can release it")
         }
     }
 }

@@ -12,6 +12,8 @@ package struct StoredApproval: Equatable, Sendable {
     package var reason: String
     package var requester: String
     package var requesterUID: UInt32
+    /// What that user was called then.
+    package var requesterName = PinnedName.unknown
     /// In milliseconds since 1970.
     package var created: UInt64
     package var expires: UInt64
@@ -29,7 +31,8 @@ package struct StoredApproval: Equatable, Sendable {
 
 extension SQLiteConnection {
     private static let approvalColumns = """
-        id, action, key, body, reason, requester, requester_uid, created_ms, expires_ms, state, approver, approver_uid, decided_ms
+        id, action, key, body, reason, requester, requester_uid, created_ms, expires_ms, state, approver, approver_uid, decided_ms,
+        requester_name
         """
 
     /// The request of this id.
@@ -73,6 +76,7 @@ extension SQLiteConnection {
             approval.approver = row.isNull(10) ? nil : row.text(10)
             approval.approverUID = row.isNull(11) ? nil : row.number(11)
             approval.decided = row.moment(12)
+            approval.requesterName = PinnedName(stored: row.isNull(13) ? nil : row.text(13))
             approvals.append(approval)
         }
         return approvals
@@ -82,7 +86,7 @@ extension SQLiteConnection {
     func write(_ approval: StoredApproval) throws(StoreError) {
         try run(
             """
-            INSERT OR REPLACE INTO approval (\(SQLiteConnection.approvalColumns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT OR REPLACE INTO approval (\(SQLiteConnection.approvalColumns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
                 .blob(approval.id.bytes), .integer(Int64(approval.action.rawValue)),
@@ -91,6 +95,7 @@ extension SQLiteConnection {
                 .integer(Int64(approval.requesterUID)), .unsigned(approval.created), .unsigned(approval.expires),
                 .integer(Int64(approval.state.rawValue)), .optional(approval.approver),
                 approval.approverUID.map { .integer(Int64($0)) } ?? .null, .moment(approval.decided),
+                .optional(approval.requesterName.stored),
             ])
     }
 }

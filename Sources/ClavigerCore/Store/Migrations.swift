@@ -4,7 +4,7 @@ enum Migrations {
     /// "CLVG": SQLite's application_id, so that no other program's database is mistaken for ours.
     static let applicationID: Int64 = 0x434c_5647
 
-    static let steps: [String] = [base, keys, access, audit, tokens, deletions]
+    static let steps: [String] = [base, keys, access, audit, tokens, deletions, names]
 
     /// Instance, keys and versions.
     private static let base = """

@@ -15,6 +15,8 @@ package struct StoredRegistration: Equatable, Sendable {
     package var createdBy: String
     /// The user that may change and release it.
     package var owner: UInt32
+    /// What that user was called then.
+    package var ownerName = PinnedName.unknown
     package var updated: UInt64
     package var revision: UInt64 = 1
 
@@ -33,8 +35,10 @@ package struct StoredRegistration: Equatable, Sendable {
 }
 
 extension SQLiteConnection {
-    private static let registrationColumns =
-        "key, resource, description, retention, lease_ends_ms, version, created_ms, created_by, owner_uid, updated_ms, revision"
+    private static let registrationColumns = """
+        key, resource, description, retention, lease_ends_ms, version, created_ms, created_by, owner_uid, updated_ms, revision,
+        owner_name
+        """
 
     /// The registration of a resource with a key, ended or not.
     func registration(_ key: KeyID, _ resource: String) throws(StoreError) -> StoredRegistration? {
@@ -69,7 +73,8 @@ extension SQLiteConnection {
                 StoredRegistration(
                     key: try row.identifier(0), resource: row.text(1), description: row.text(2), isRetained: row.flag(3),
                     leaseEnds: row.moment(4), version: row.number(5), created: row.unsigned(6), createdBy: row.text(7),
-                    owner: row.number(8), updated: row.unsigned(9), revision: row.unsigned(10)))
+                    owner: row.number(8), ownerName: PinnedName(stored: row.isNull(11) ? nil : row.text(11)),
+                    updated: row.unsigned(9), revision: row.unsigned(10)))
         }
         return registrations
     }
@@ -94,13 +99,14 @@ extension SQLiteConnection {
     func write(_ registration: StoredRegistration) throws(StoreError) {
         try run(
             """
-            INSERT OR REPLACE INTO registration (\(SQLiteConnection.registrationColumns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT OR REPLACE INTO registration (\(SQLiteConnection.registrationColumns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
                 .blob(registration.key.bytes), .text(registration.resource), .text(registration.description),
                 .flag(registration.isRetained), .moment(registration.leaseEnds), .integer(Int64(registration.version)),
                 .unsigned(registration.created), .text(registration.createdBy), .integer(Int64(registration.owner)),
                 .unsigned(registration.updated), .unsigned(registration.revision),
+                .optional(registration.ownerName.stored),
             ])
     }
 
