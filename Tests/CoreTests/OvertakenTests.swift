@@ -158,4 +158,53 @@ import Testing
             SettingSetRequest(name: InstanceSetting.maximumTags.name, operation: OperationID(high: 6, low: 3), value: 5))
         #expect(try last() == [Allowance(permission: .managePolicies, target: .instance)])
     }
+
+    /// What tells without changing anything, asked while the right to it is taken back, at each moment of the request: none of it leaves
+    /// after the revoke is acknowledged.
+    @Test(arguments: [false, true]) func aRevokeOvertakesWhatChangesNothing(isRehearsal: Bool) async {
+        await #expect(processExitsWith: .success) {
+            [isRehearsal = isRehearsal as Bool] in try told { try OvertakenTests.unchangedChild(isRehearsal) }
+        }
+    }
+
+    private static func unchangedChild(_ isRehearsal: Bool) throws {
+        let instance = try TestInstance()
+        let service = try instance.service
+        let key = try instance.makeKey("key").id
+        let update = KeyUpdateRequest(key: .id(key), operation: OperationID(high: 6, low: 1))
+        func ask() throws -> Bool {
+            guard isRehearsal else { return try instance.ask(.keyUpdate, update, as: stranger) { _ in true } }
+            return try instance.ask(
+                .keyDelete, KeyDeleteRequest(key: .id(key), operation: OperationID(high: 6, low: 2), dryRun: true), as: stranger
+            ) { _ in true }
+        }
+        var moment = 0
+        var isOver = false
+        while !isOver {
+            moment += 1
+            let id = OperationID(high: 9, low: UInt64(moment))
+            let grant = AccessGrantRequest(subject: "user:61001", operation: id, role: "Manager", scope: "instance")
+            try send(instance, .accessGrant, grant)
+            // The first answer, which is then repeated.
+            if moment == 1 { #expect(try ask()) }
+            instance.clock.interrupt(at: moment) {
+                let acknowledged = Worker {
+                    _ = try? service.access.revoke(
+                        GrantID(high: id.high, low: id.low), operation: OperationID(high: 10, low: id.low), by: TestInstance.root)
+                    service.settle()
+                }
+                acknowledged.join()
+            }
+            let outcome = code { try ask() }
+            isOver = instance.clock.forgetInterruption()
+            #expect(outcome == (isOver ? nil : .denied), "at moment \(moment)")
+            if isOver {
+                try send(
+                    instance, .accessRevoke,
+                    AccessRevokeRequest(id: id, operation: OperationID(high: 10, low: id.low)))
+            }
+        }
+        // It was overtaken at its admission and later.
+        #expect(moment > 2)
+    }
 }

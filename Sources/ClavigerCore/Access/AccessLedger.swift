@@ -64,7 +64,7 @@ package final class AccessLedger: Sendable {
     // MARK: grants
 
     /// Makes a grant; a repeated request gets the first one back.
-    func grant(_ grant: Grant, by caller: Caller) throws(Refusal) -> Grant {
+    func grant(_ grant: Grant, by caller: Caller, _ allowances: Allowances? = nil) throws(Refusal) -> Grant {
         try alone { () throws(Refusal) in
             let earlier = try mapping(refuse) { () throws(StoreError) in try store.grant(grant.id) }
             if let earlier {
@@ -73,6 +73,7 @@ package final class AccessLedger: Sendable {
                 }
                 // The first time may have ended between commit and publication.
                 try publish()
+                allowances?.noteUnchanged()
                 return earlier.grant
             }
             let snapshot = authoriser.box.current
@@ -99,7 +100,9 @@ package final class AccessLedger: Sendable {
     }
 
     /// Takes a grant back; a repeated request is told so again.
-    func revoke(_ id: GrantID, operation: OperationID, by caller: Caller) throws(Refusal) -> Grant {
+    func revoke(
+        _ id: GrantID, operation: OperationID, by caller: Caller, _ allowances: Allowances? = nil
+    ) throws(Refusal) -> Grant {
         try alone { () throws(Refusal) in
             let now = authoriser.time.now()
             let stored = try mapping(refuse) { () throws(StoreError) in try store.grant(id) }
@@ -110,6 +113,7 @@ package final class AccessLedger: Sendable {
                 }
                 // The first time may have ended between commit and publication: then the grant still counted.
                 try publish { $0.id == id }
+                allowances?.noteUnchanged()
                 return stored.grant
             }
             guard mayGo(stored.grant) else { throw Refusal(.lastAdministrator) }
@@ -143,12 +147,15 @@ package final class AccessLedger: Sendable {
     // MARK: roles
 
     /// Makes a role; a repeated request gets the first one back.
-    func create(_ role: Role, operation: OperationID, by caller: Caller) throws(Refusal) -> Role {
+    func create(
+        _ role: Role, operation: OperationID, by caller: Caller, _ allowances: Allowances? = nil
+    ) throws(Refusal) -> Role {
         try alone { () throws(Refusal) in
             let stored = try mapping(refuse) { () throws(StoreError) in try store.storedRoles() }
             if let earlier = stored.first(where: { $0.operation == operation.bytes }) {
                 guard earlier.creator == caller.uid, earlier.role == role else { throw Refusal(.operationConflict) }
                 try publish()
+                allowances?.noteUnchanged()
                 return earlier.role
             }
             let taken = authoriser.box.current.roles

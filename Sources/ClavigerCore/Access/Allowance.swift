@@ -12,6 +12,13 @@ package struct Allowance: Hashable, Sendable {
 /// A change may wait for the token or for others between that and its end; there exactly this is asked again.
 final class Allowances: Sendable {
     private let collected = Mutex<[Allowance]>([])
+    private let unchanged = Mutex(false)
+
+    /// Whether the request has changed nothing: its answer is one that was given before, or says what a change would do. It tells what there
+    /// is as a question's does, and is judged like one before it leaves.
+    var isUnchanged: Bool { unchanged.withLock { $0 } }
+
+    func noteUnchanged() { unchanged.withLock { $0 = true } }
 
     var all: [Allowance] { collected.withLock { $0 } }
 

@@ -103,6 +103,7 @@ package final class KeyLedger: Sendable {
         guard asked.access.allows(asked.opcode, on: key, named: (reply as? KeyRecord)?.ring, in: snapshots.current) else {
             throw Refusal(.denied)
         }
+        asked.allowances?.noteUnchanged()
         return reply
     }
 

@@ -17,7 +17,7 @@ extension ServiceWorker {
             condition: try ServiceWorker.condition(message.context), created: service.authoriser.time.now(),
             createdBy: call.caller.label)
         if case .key(let id) = scope { record.note(key: id, version: nil) }
-        return try call.answer.reply(shown(service.access.grant(grant, by: call.caller)))
+        return try call.answer.reply(shown(service.access.grant(grant, by: call.caller, call.allowances)))
     }
 
     /// A condition of no strings is none.
@@ -31,7 +31,7 @@ extension ServiceWorker {
         record.note(field: "operation", "\(message.operation)")
         record.note(field: "id", "\(message.id)")
         let id = GrantID(high: message.id.high, low: message.id.low)
-        let grant = try service.access.revoke(id, operation: message.operation, by: call.caller)
+        let grant = try service.access.revoke(id, operation: message.operation, by: call.caller, call.allowances)
         if case .key(let id) = grant.scope { record.note(key: id, version: nil) }
         return try call.answer.reply(shown(grant))
     }
@@ -87,7 +87,8 @@ extension ServiceWorker {
             permissions.formUnion(PermissionSet(permission))
         }
         let role = Role(name: message.name, summary: message.summary ?? "", permissions: permissions)
-        return try call.answer.reply(service.access.create(role, operation: message.operation, by: call.caller).record)
+        return try call.answer.reply(
+            service.access.create(role, operation: message.operation, by: call.caller, call.allowances).record)
     }
 
     func deleteRole(_ call: Call, _ record: inout RequestRecord) throws(Refusal) -> Int {

@@ -44,11 +44,11 @@ extension ServiceWorker {
     /// Whether what a finished request rests on has changed since it began: a grant that allowed it, or the state of a key that it used.
     ///
     /// A change that was carried out counts as done before whatever was published since: its permission was checked again where it was
-    /// written.
+    /// written. One that was carried out before and is answered again, and one that is only rehearsed, were checked nowhere else.
     func isOvertaken(_ call: Call) -> Bool {
         switch call.request.opcode.entry.retry {
         case .always: break
-        case .withOperationID, .never: return false
+        case .withOperationID, .never: guard call.allowances?.isUnchanged == true else { return false }
         }
         // Grants change rarely, and judging a request anew judges its contexts too.
         if call.access.snapshot.epoch != service.authoriser.box.current.epoch {

@@ -10,6 +10,7 @@ extension ServiceWorker {
         try requireKeys()
         let reply: KeyDeleteReply
         if message.dryRun {
+            call.allowances?.noteUnchanged()
             let snapshot = try keys()
             let key = try authorisedKey(message.key, for: .deleteKeys, of: call.caller, in: snapshot)
             reply = try rehearseDeletion(of: key, force: message.force, at: service.time.now(), snapshot.settings)

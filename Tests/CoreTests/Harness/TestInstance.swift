@@ -222,8 +222,40 @@ final class TestInstance {
 final class TestClock: Sendable {
     private let moment = Mutex<UInt64>(Clock.date())
 
+    private struct Interruption {
+        var left = 0
+        var body: (@Sendable () -> Void)?
+    }
+
+    private let interruption = Mutex(Interruption())
+
     var now: UInt64 { moment.withLock { $0 } }
-    var source: TimeSource { TimeSource { self.now } }
+    var source: TimeSource {
+        TimeSource {
+            let due = self.interruption.withLock { interruption -> (@Sendable () -> Void)? in
+                guard interruption.left > 0 else { return nil }
+                interruption.left -= 1
+                return interruption.left == 0 ? interruption.body.take() : nil
+            }
+            due?()
+            return self.now
+        }
+    }
+
+    /// Runs `body` when the service asks for the time for the `count`th time from now: in the midst of a request.
+    func interrupt(at count: Int, _ body: @escaping @Sendable () -> Void) {
+        interruption.withLock { $0 = Interruption(left: count, body: body) }
+    }
+
+    /// Forgets an interruption that has not come.
+    ///
+    /// - Returns: whether there was one.
+    func forgetInterruption() -> Bool {
+        interruption.withLock { interruption in
+            defer { interruption = Interruption() }
+            return interruption.body != nil
+        }
+    }
 
     /// Moves on.
     func advance(_ milliseconds: UInt64) { moment.withLock { $0 += milliseconds } }
