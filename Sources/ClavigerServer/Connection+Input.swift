@@ -156,17 +156,15 @@ extension Connection {
         guard let header = try? FrameHeader(RawSpan(_unsafeBytes: frame)) else { return nil }
         // What follows in the stash is another frame.
         state.frameSince = 0
+        let now = MonotonicClock.now()
         let refusal: Refusal
-        if state.inFlight.contains(header.requestID) {
+        // Before anything else: what is refused anyway costs a reading and an answer too.
+        if let over = account.enter(core.settings, isShared: core.callers.isShared, now: now) {
+            refusal = over
+        } else if state.inFlight.contains(header.requestID) {
+            account.leave()
             refusal = Refusal(.duplicateRequestID)
         } else if let opcode = Opcode(rawValue: header.opcode) {
-            let now = MonotonicClock.now()
-            if let over = account.enter(core.settings, isShared: core.callers.isShared, now: now) {
-                wipe(buffer, 0, length)
-                core.counters.requestCount.add(1, ordering: .relaxed)
-                emit(&state, FrameWriter.refusal(over, opcode: header.opcode, requestID: header.requestID))
-                return nil
-            }
             let entry = InFlight(
                 connection: self, header: header, opcode: opcode,
                 deadline: core.settings.deadline(header.detail, from: now),
@@ -176,6 +174,7 @@ extension Connection {
             core.counters.inFlightCount.add(1, ordering: .relaxed)
             return TakenRequest(entry: entry, length: length)
         } else {
+            account.leave()
             refusal = Refusal(.unknownOpcode)
         }
         wipe(buffer, 0, length)

@@ -358,6 +358,43 @@ import Testing
         }
     }
 
+    /// What is refused anyway counts as asked: an unknown operation, and an id that is in flight.
+    @Test(arguments: [false, true]) func whatIsRefusedAnywayIsBoundedToo(isDuplicate: Bool) throws {
+        let gate = Gate()
+        let service = TestService { request in
+            if request.request.opcode == .wrap { gate.wait() }
+            return .echo
+        }
+        try TestServer.run(
+            service: service,
+            configure: {
+                $0.quota.requestsPerSecond = 1
+                $0.quota.burst = 3
+                $0.quota.inFlight = 2
+            }
+        ) { server in
+            let client = try server.connect()
+            try client.send(TestClient.frame(.wrap, id: 9))
+            #expect(Patience.until { gate.arrived == 1 })
+            let started = MonotonicClock.now()
+            var refusals: [RefusalCode?] = []
+            for _ in 0..<6 {
+                try client.send(
+                    TestClient.raw(kind: 0, opcode: isDuplicate ? Opcode.ping.rawValue : 0x7777, id: isDuplicate ? 9 : 8))
+                refusals.append(try client.next().refusal)
+            }
+            let code: RefusalCode = isDuplicate ? .duplicateRequestID : .unknownOpcode
+            if MonotonicClock.now() - started < 1_000_000_000 {
+                #expect(refusals == [code, code, .busy, .busy, .busy, .busy])
+            }
+            gate.letIn()
+            #expect(try client.next().header.requestID == 9)
+            // Nothing of it stays on the account as in flight.
+            #expect(Patience.until { (try? client.ask(id: 10))?.header.kind == .reply })
+            #expect(Patience.until { (try? client.ask(id: 11))?.header.kind == .reply })
+        }
+    }
+
     /// The bucket: at its bound, one past it, and full again after an hour.
     @Test func aBucketOfTokens() {
         var configuration = Configuration()
