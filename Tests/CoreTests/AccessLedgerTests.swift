@@ -99,6 +99,24 @@ import Testing
         #expect(!box.current.isVerified && box.current.grants.isEmpty)
     }
 
+    /// Units whose names are given anew to others.
+    @Test func unitsThatDoNotLast() throws {
+        for unit in ["session-1.scope", "session-c12.scope", "user@1000.service", "run-u7.service", "run-r0a.scope"] {
+            let subject = try AccessText.subject("unit:\(unit)")
+            #expect(
+                AccessLedgerTests.code {
+                    try AccessText.requireLasting(subject); return true
+                } == .invalidValue, "\(unit)")
+        }
+        for unit in ["session-1.service", "payroll.service", "user.service", "getty@tty1.service", "init.scope", "run.service"] {
+            let subject = try AccessText.subject("unit:\(unit)")
+            #expect(
+                AccessLedgerTests.code {
+                    try AccessText.requireLasting(subject); return true
+                } == nil, "\(unit)")
+        }
+    }
+
     /// A grant that nobody can meet is no administrator, whatever it was pinned to: lists and the rule of the last one say what decides.
     @Test func theLastAdministratorIsOneWhoCanComeIn() throws {
         let directory = try TemporaryDirectory()

@@ -108,6 +108,24 @@ package enum AccessText {
         return name
     }
 
+    /// Refuses a unit whose name is given anew to somebody else: who has the number or the letters next would inherit the grant.
+    ///
+    /// - Throws: `invalidValue` that says what to name instead.
+    static func requireLasting(_ subject: Subject) throws(Refusal) {
+        guard let unit = subject.unit else { return }
+        let why: String
+        if unit.hasPrefix("session-"), unit.hasSuffix(".scope") {
+            why = "is a login session, and another's after the next start: grant to user:NAME"
+        } else if unit.hasPrefix("user@"), unit.hasSuffix(".service") {
+            why = "is whoever has that number: grant to user:NAME, which pins the name too"
+        } else if unit.hasPrefix("run-"), unit.hasSuffix(".scope") || unit.hasSuffix(".service") {
+            why = "is a name that systemd-run made up: give the unit a name with --unit"
+        } else {
+            return
+        }
+        throw Refusal(.invalidValue, "'\(unit)' \(why)")
+    }
+
     /// The scope that a text names: `instance`, `ring:NAME`, `key:` and a key's id, alias or name.
     ///
     /// - Throws: `invalidValue`, `notFound`, `ambiguousName`.

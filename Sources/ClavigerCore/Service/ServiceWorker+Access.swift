@@ -11,9 +11,11 @@ extension ServiceWorker {
         if let expires = message.expires { record.note(field: "expires-ms", "\(expires)") }
         if let context = message.context { record.note(condition: context) }
         let scope = try AccessText.scope(message.scope, in: service.snapshots.current)
+        let subject = try AccessText.subject(message.subject)
+        try AccessText.requireLasting(subject)
         let grant = Grant(
             id: GrantID(high: message.operation.high, low: message.operation.low),
-            subject: try AccessText.subject(message.subject), role: message.role, scope: scope, expires: message.expires,
+            subject: subject, role: message.role, scope: scope, expires: message.expires,
             condition: try ServiceWorker.condition(message.context), created: service.authoriser.time.now(),
             createdBy: call.caller.label)
         if case .key(let id) = scope { record.note(key: id, version: nil) }
