@@ -51,6 +51,10 @@ final class Daemon {
     private func serve(_ signals: inout sigset_t) throws(Failure) -> Int32 {
         let manager = try explain { () throws(ServiceManagerError) in try ServiceManager.takeFromEnvironment() }
         try explain { () throws(PeerIdentityError) in try PeerIdentity.verifyIdentityUserNamespace() }
+        if !ProcessFiles.areVisible {
+            log.warning(
+                "/proc hides other users' processes (hidepid, ProtectProc): no caller's unit is known, no grant to one counts")
+        }
         let lock = try explain { () throws(HolderLock.Failure) in
             try HolderLock(path: configuration.stateDirectory + "/" + TokenService.stateLockName, holder: "clavigerd")
         }

@@ -5,6 +5,20 @@ import Testing
 @testable import ClavigerCore
 
 @Suite struct FilesTests {
+    /// Where the file of process 1 cannot be read, those of others cannot.
+    @Test func whatProcShows() throws {
+        let directory = try TemporaryDirectory()
+        #expect(ProcessFiles.areVisible)
+        #expect(!ProcessFiles.areVisible(below: directory.path))
+        mkdir(directory.file("1"), 0o755)
+        try overwrite(directory.file("1/cgroup"), Array("0::/init.scope\n".utf8))
+        #expect(ProcessFiles.areVisible(below: directory.path))
+        // Root reads whatever the mode is.
+        guard geteuid() != 0 else { return }
+        chmod(directory.file("1/cgroup"), 0)
+        #expect(!ProcessFiles.areVisible(below: directory.path))
+    }
+
     @Test func replaceLeavesTheNewContentAndNothingElse() throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("a")
