@@ -11,7 +11,7 @@ import Testing
 /// comes from a table of roles written down here a second time.
 @Suite struct MatrixTests {
     /// Key Protect's roles, and those that it lacks, permission by permission.
-    private static let roles: [(name: String, permissions: Set<Permission>)] = {
+    static let roles: [(name: String, permissions: Set<Permission>)] = {
         let reader: Set<Permission> = [.wrap, .unwrap, .rewrap, .readKeys, .readRings, .registerResources]
         let readerPlus = reader.union([.readSecrets])
         let writer = readerPlus.union([.createKeys, .updateKeys, .rotateKeys, .createRings, .requestApproval])
@@ -27,7 +27,7 @@ import Testing
     }()
 
     /// Where a user's grants hold.
-    private enum Place: CaseIterable {
+    enum Place: CaseIterable {
         case instance, ring, key, nowhere
     }
 
@@ -148,7 +148,7 @@ import Testing
     }
 
     /// Asks what stands on its input, a frame a line in hexadecimal, and prints of each answer its kind and its code.
-    private static let script = """
+    static let script = """
         import socket, sys
         s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         s.connect(sys.argv[1])
@@ -339,6 +339,6 @@ import Testing
     }
 }
 
-private func hexadecimal(_ bytes: [UInt8]) -> String {
+func hexadecimal(_ bytes: [UInt8]) -> String {
     bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
 }
