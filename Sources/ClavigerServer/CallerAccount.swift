@@ -64,6 +64,9 @@ final class CallerAccount: Sendable {
     /// Ends what ``enter(_:isShared:now:)`` began.
     func leave() { inFlight.subtract(1, ordering: .relaxed) }
 
+    /// Whether anything that it asked for is not answered yet.
+    var isWaiting: Bool { inFlight.load(ordering: .relaxed) > 0 }
+
     /// How many workers do something for the caller now.
     var working: Int { turns.load(ordering: .relaxed) }
 
@@ -155,11 +158,11 @@ final class CallerTable: Sendable {
         }
     }
 
-    /// When the newest request of another caller than this was taken on, while a worker is at it.
-    func otherAtWork(than account: CallerAccount) -> UInt64? {
+    /// When the newest request of another caller than this was taken on, while that caller waits for an answer.
+    func otherWaits(than account: CallerAccount) -> UInt64? {
         recent.withLock { recent in
             let other = recent.other(than: account)
-            return (other.caller?.working ?? 0) > 0 ? other.at : nil
+            return other.caller?.isWaiting == true ? other.at : nil
         }
     }
 

@@ -51,7 +51,7 @@ package enum ServerLimits {
     /// to do so on a busy machine, and too short to matter for who asks now and then.
     static let callerMemory: UInt64 = 20_000_000
 
-    /// How long a worker has been at another caller's request when the next one to finish something lets it run first, in nanoseconds:
+    /// How long another caller has waited for an answer when a worker that finishes something lets other threads run, in nanoseconds:
     /// some times what a request takes that no other thread is in the way of.
     static let giveWayAfter: UInt64 = 100_000
     /// How long a connection that was passed over may have something unread, in nanoseconds: then it is read in any case, so that what

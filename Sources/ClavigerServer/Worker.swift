@@ -95,10 +95,11 @@ final class Worker {
         return core.poller.wait(timeout: core.hasPassedOver ? ServerLimits.passedOverWait : -1)
     }
 
-    /// Lets another worker run first that has been at another caller's request for long: it may have been interrupted in its midst for
-    /// this one, and would wait until the kernel next looks, which can be several milliseconds. Once for each such request.
+    /// Lets other threads run first when another caller has waited for long: the worker at that request may have been interrupted in its
+    /// midst for this one, or who flushes or sends is to run, and would wait until the kernel next looks, which can be several
+    /// milliseconds. Once for each such request, since who yields much falls behind other programs too.
     private func giveWay() {
-        guard let served, let since = core.callers.otherAtWork(than: served), since != gaveWayTo,
+        guard let served, let since = core.callers.otherWaits(than: served), since != gaveWayTo,
             since + ServerLimits.giveWayAfter <= MonotonicClock.now()
         else { return }
         gaveWayTo = since

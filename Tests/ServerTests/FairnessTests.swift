@@ -309,13 +309,14 @@ import Testing
         table.noteTurn(of: other, now: 200)
         table.noteTurn(of: account, now: 300)
         #expect(table.hasOther(than: account, since: 200) && !table.hasOther(than: account, since: 201))
-        // And whether a worker is at it still.
-        #expect(table.otherAtWork(than: account) == nil)
-        #expect(other.takeTurn() && table.otherAtWork(than: account) == 200)
+        // And whether it waits for an answer.
+        let settings = ServerSettings(Configuration())
+        #expect(table.otherWaits(than: account) == nil)
+        #expect(other.enter(settings, isShared: true, now: 250) == nil && table.otherWaits(than: account) == 200)
         table.noteTurn(of: account, now: 400)
-        #expect(table.otherAtWork(than: account) == 200 && table.otherAtWork(than: other) == nil)
-        other.endTurn()
-        #expect(table.otherAtWork(than: account) == nil)
+        #expect(table.otherWaits(than: account) == 200 && table.otherWaits(than: other) == nil)
+        other.leave()
+        #expect(table.otherWaits(than: account) == nil)
     }
 
     @Test func requestsInFlightAreBounded() throws {

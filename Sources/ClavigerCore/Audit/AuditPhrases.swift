@@ -27,6 +27,30 @@ struct AuditPhrases {
 
     private var known: [Beginning] = []
     private var oldest = 0
+    private var observer: (instance: InstanceID, bytes: [UInt8])?
+    // The storage of the newest record.
+    private var buffer: [UInt8] = []
+
+    /// Storage to write a record in: mostly that of the one before, which is kept (`keep`) and needed no more.
+    mutating func takeBuffer() -> [UInt8] {
+        defer { buffer = [] }
+        return buffer
+    }
+
+    /// Takes a record's bytes, for their storage.
+    mutating func keep(_ bytes: [UInt8]) { buffer = bytes }
+
+    /// The field that says which daemon observed it.
+    mutating func observer(_ instance: InstanceID) -> [UInt8] {
+        if let observer, observer.instance == instance { return observer.bytes }
+        var text = JSONText()
+        text.open("observer")
+        text.text("name", "claviger")
+        text.identifier("id", instance)
+        text.close()
+        observer = (instance, text.bytes)
+        return text.bytes
+    }
 
     /// Writes the beginning for an event and who caused it, where it is known.
     ///

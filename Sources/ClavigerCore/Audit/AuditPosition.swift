@@ -32,6 +32,7 @@ enum AuditLine {
 
     private static let opening = Array("{\"seq\":".utf8)
     private static let previous = Array(",\"prev\":\"".utf8)
+    private static let separator = Array("\",".utf8)
     private static let rest = Array("\",\"eventTime\":\"".utf8)
     private static let identifier = Array("\",\"id\":\"".utf8)
     private static let event = Array("\",\"event\":\"".utf8)
@@ -49,8 +50,8 @@ enum AuditLine {
         bytes += opening
         JSONText.append(last.sequence + 1, to: &bytes)
         bytes += previous
-        JSONText.appendHex(last.hash, to: &bytes)
-        bytes += "\",".utf8
+        JSONText.appendHash(last.hash, to: &bytes)
+        bytes += separator
         bytes += body
         bytes.append(UInt8(ascii: "}"))
         let hash = bytes.withUnsafeBytes { SHA256.digest(UnsafeRawBufferPointer(rebasing: $0[start...])) }

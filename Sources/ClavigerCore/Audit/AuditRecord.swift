@@ -103,15 +103,12 @@ package struct AuditRecord: Sendable, Equatable {
 
     /// The same bytes; faster where `phrases` knows some of them.
     func body(_ instance: InstanceID, _ phrases: inout AuditPhrases) -> [UInt8] {
-        var text = JSONText(reserving: 640)
+        var text = JSONText(reusing: phrases.takeBuffer())
         text.time("eventTime", time)
         if let id { text.identifier("id", id) }
         let isDataEvent = writeBeginning(&text, &phrases)
         writeTarget(&text)
-        text.open("observer")
-        text.text("name", "claviger")
-        text.identifier("id", instance)
-        text.close()
+        text.fields(phrases.observer(instance))
         if let correlation { text.text("correlationId", correlation) }
         if count > 1 { text.number("count", count) }
         text.flag("dataEvent", isDataEvent)
@@ -124,6 +121,7 @@ package struct AuditRecord: Sendable, Equatable {
             checkpoint.write(to: &text)
             text.close()
         }
+        phrases.keep(text.bytes)
         return text.bytes
     }
 

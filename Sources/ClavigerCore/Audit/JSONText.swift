@@ -8,7 +8,13 @@ struct JSONText {
     private(set) var bytes: [UInt8] = []
     private var needsComma = false
 
-    init(reserving count: Int = 0) { bytes.reserveCapacity(count) }
+    init() {}
+
+    /// A text in the storage of another that is not needed any more.
+    init(reusing storage: consuming [UInt8]) {
+        storage.removeAll(keepingCapacity: true)
+        bytes = storage
+    }
 
     /// Begins an object: the value of a field, or an element of an array.
     mutating func open(_ name: StaticString? = nil) {
@@ -189,6 +195,17 @@ struct JSONText {
         for byte in value {
             bytes.append(digit(byte >> 4))
             bytes.append(digit(byte & 15))
+        }
+    }
+
+    /// Appends a hash in lower-case hexadecimal, at once, as every record has one.
+    static func appendHash(_ hash: [UInt8], to bytes: inout [UInt8]) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 2 * hash.count) { text in
+            for (index, byte) in hash.enumerated() {
+                text[2 * index] = digit(byte >> 4)
+                text[2 * index + 1] = digit(byte & 15)
+            }
+            bytes.append(contentsOf: text)
         }
     }
 
