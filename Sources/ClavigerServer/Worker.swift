@@ -49,7 +49,7 @@ final class Worker {
                 serve(request)
             } else if readyInRow < ServerLimits.readyInRow || core.callers.isShared, let taken = nextTurn() {
                 serve(taken)
-            } else if let taken = nextOverdue() {
+            } else if core.callers.isShared, let taken = nextOverdue() {
                 if let taken { enqueue(taken) }
             } else if let event = nextEvent() {
                 handle(event)

@@ -24,9 +24,9 @@ struct Explanation {
         }
     }
 
-    /// Whether the subject has another permission besides.
-    func holds(_ permission: Permission, on target: AccessTarget) -> Bool {
-        allows(AccessSnapshot.Question(permission, on: target))
+    /// Whether the subject has another permission besides, in the same context; nil where that hangs on a target that is not named.
+    func holds(_ permission: Permission, on target: AccessTarget) -> Bool? {
+        target == .anything ? nil : allows(AccessSnapshot.Question(permission, on: target, context: question.context))
     }
 
     // As requests are judged, and by the same function.

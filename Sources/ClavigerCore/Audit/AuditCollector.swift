@@ -93,6 +93,8 @@ package final class AuditCollector: Sendable {
                 } while isDue && !isStopping.load(ordering: .relaxed)
             } catch {
                 fail("\(error)")
+                // What it stands in may never be the log's again: the next look finds its place anew.
+                follower = nil
             }
             bell.wait(until: Clock.monotonic() + AuditCollector.pause)
         }

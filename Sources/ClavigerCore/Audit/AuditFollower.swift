@@ -16,7 +16,7 @@ package struct AuditFollower {
     package init(_ directory: String, skipping: Bool = true, bound: Bound? = nil) throws(FileError) {
         self.directory = directory
         self.bound = bound ?? { _, _ in .max }
-        segment = try AuditSegment.list(directory).last
+        segment = try own().last
         guard skipping, let segment else { return }
         offset = try AuditLines.read(segment.path, failed: { $0 }) { (_, _) throws(FileError) in }.offset
     }
@@ -30,7 +30,7 @@ package struct AuditFollower {
     ) throws(FileError) {
         self.directory = directory
         self.bound = bound ?? { _, _ in .max }
-        let segments = try AuditSegment.list(directory)
+        let segments = try own()
         guard let holder = segments.last(where: { $0.first <= position.sequence }) else {
             segment = segments.first
             return
@@ -63,7 +63,7 @@ package struct AuditFollower {
     @discardableResult
     package mutating func next(_ body: (UnsafeRawBufferPointer) -> Bool) throws(FileError) -> Bool {
         while true {
-            if segment == nil { segment = try AuditSegment.list(directory).first }
+            if segment == nil { segment = try own().first }
             guard let current = segment else { return true }
             let file = open(current.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
             // Old files may be taken away: what follows goes on with the oldest that is left.
@@ -87,7 +87,14 @@ package struct AuditFollower {
             } catch {
                 switch error {
                 case .refused: return false
-                case .beyond: return true
+                case .beyond:
+                    // What others put behind the log's own records in a file that it left.
+                    guard let next = try following(current) else { return true }
+                    // Unless it was written and followed meanwhile.
+                    guard bound(file, current) == newest else { continue }
+                    segment = next
+                    offset = 0
+                    continue
                 case .file(let failure): throw failure
                 }
             }
@@ -102,13 +109,22 @@ package struct AuditFollower {
 
     /// The oldest file behind `current` that is the log's.
     private func following(_ current: AuditSegment) throws(FileError) -> AuditSegment? {
-        for segment in try AuditSegment.list(directory) where segment.first > current.first {
-            let file = open(segment.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-            guard file >= 0 else { continue }
-            defer { close(file) }
-            if bound(file, segment) != nil { return segment }
-        }
-        return nil
+        try AuditSegment.list(directory).first { $0.first > current.first && isOwn($0) }
+    }
+
+    /// The files that are the log's. Throws ESTALE when there are others alone, as before the log is open.
+    private func own() throws(FileError) -> [AuditSegment] {
+        let all = try AuditSegment.list(directory)
+        let own = all.filter(isOwn)
+        guard own.isEmpty == all.isEmpty else { throw FileError("follow", directory, ESTALE) }
+        return own
+    }
+
+    private func isOwn(_ segment: AuditSegment) -> Bool {
+        let file = open(segment.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard file >= 0 else { return false }
+        defer { close(file) }
+        return bound(file, segment) != nil
     }
 
     private func bound(_ file: Int32, _ segment: AuditSegment) -> UInt64? {

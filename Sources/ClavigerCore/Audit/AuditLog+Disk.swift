@@ -213,8 +213,8 @@ extension AuditLog {
         var line: [UInt8] = []
         let body = AuditRecord.system(.logStopped, time: surroundings.time.now(), reason: failure.reason).body(instance)
         let position = AuditLine.append(body, after: state.written, to: &line)
-        // It takes the number of what was on its way, of which nothing is left.
-        state.attempted = line
+        // It takes the number of what was on its way, which has been cut off if it could be.
+        state.attempted += line
         guard line.withUnsafeBytes({ settings.put(state.file, $0, nil) }) == 0 else {
             ftruncate(state.file, off_t(state.size))
             return

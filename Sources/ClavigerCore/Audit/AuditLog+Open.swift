@@ -64,25 +64,28 @@ extension AuditLog {
         if isFirst { state.sealTried = surroundings.monotonic() }
         do throws(FileError) {
             try Files.makeDirectory(settings.directory)
-            var notes = try giveUpFile()
+            try giveUpFile()
             try keepReserve()
             let segments = try AuditSegment.list(settings.directory)
             let known = state.synced
             let written = isFirst ? known : state.written
             let scan = try AuditScan(segments, known: known, written: written, ids: ids, after: after)
+            // These two are found out again by the next try, should this one fail.
+            var notes: [AuditRecord] = []
             if let problem = scan.problem ?? (isFirst ? nil : foreignRecord(scan)) {
                 try goOnAfterGap(problem, scan, segments, known, written)
                 notes.append(.system(.logGap, time: now, reason: problem))
             } else {
-                try goOn(scan, known, &notes)
-                if isFirst, let last = scan.last, last.sequence > known.sequence { notes.append(unproven(known, last)) }
+                try goOn(scan, known)
+                if isFirst, let last = scan.last, last.sequence > known.sequence { state.owed.append(unproven(known, last)) }
             }
             if let interruption {
                 let seconds = (Clock.monotonic() - state.failedSince) / 1_000_000_000
                 notes.append(
                     .system(.logResumed, time: now, reason: interruption.reason, [.init("seconds", "\(seconds)")]))
             }
-            try write(notes)
+            try write(state.owed + notes)
+            state.owed = []
             succeed()
             return scan.found
         } catch {
@@ -92,19 +95,15 @@ extension AuditLog {
 
     /// Closes the file. One that was removed or replaced meanwhile is put back first: nothing else holds its records any more, so as long
     /// as there is no room for it the log stays failed.
-    ///
-    /// - Returns: what is to be recorded of it.
-    private func giveUpFile() throws(FileError) -> [AuditRecord] {
-        guard state.file >= 0, let segment = state.segment else { return [] }
-        var notes: [AuditRecord] = []
+    private func giveUpFile() throws(FileError) {
+        guard state.file >= 0, let segment = state.segment else { return }
         if let loss = try loss(of: segment, state.identity) {
             let (fresh, aside) = try putBack(segment, state.file, loss)
             close(fresh)
-            notes.append(restored(segment, loss, aside))
+            state.owed.append(restored(segment, loss, aside))
         }
         close(state.file)
         state.file = -1
-        return notes
     }
 
     private var now: UInt64 { surroundings.time.now() }
@@ -130,9 +129,7 @@ extension AuditLog {
             [.init("first", "\(known.sequence + 1)"), .init("last", "\(last.sequence)")])
     }
 
-    private func goOn(
-        _ scan: AuditScan, _ known: AuditPosition, _ notes: inout [AuditRecord]
-    ) throws(FileError) {
+    private func goOn(_ scan: AuditScan, _ known: AuditPosition) throws(FileError) {
         let last = scan.last ?? known
         // What is behind the known place counts as being on the disk when it has been written again.
         (state.last, state.written, state.attempted) = (last, last, [])
@@ -140,7 +137,7 @@ extension AuditLog {
         if scan.end.rest > 0 {
             let aside = "\(segment.path).torn-\(scan.end.offset)"
             try setAside(segment.path, from: scan.end.offset, to: aside)
-            notes.append(
+            state.owed.append(
                 .system(
                     .logRepaired, time: now, reason: "the last line was cut off by a crash and has been set aside",
                     [.init("bytes", "\(scan.end.rest)"), .init("file", aside)]))
@@ -184,6 +181,7 @@ extension AuditLog {
         let newest = segments.last { AuditScan.isPlausible($0.first, known) }?.first ?? 0
         let highest = max(scan.highest, known.sequence, written.sequence, newest)
         let hash = known.sequence > 0 ? known.hash : scan.last?.hash ?? known.hash
+        if let old = state.segment { state.abandoned = (old, written.sequence) }
         let last = AuditPosition(sequence: highest, hash: hash)
         (state.last, state.written, state.synced, state.attempted) = (last, last, last, [])
         try create()

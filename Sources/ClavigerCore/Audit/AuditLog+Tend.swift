@@ -98,6 +98,7 @@ extension AuditLog {
         // Recovery may be stuck in the disk with it.
         let found: UInt64?? = monitor.locked(patience: AuditLog.glance) {
             guard let active = state.segment, segment.first <= active.first else { return nil }
+            if let abandoned = state.abandoned, segment == abandoned.segment { return abandoned.newest }
             guard segment == active else { return .max }
             return file == state.identity ? state.written.sequence : nil
         }

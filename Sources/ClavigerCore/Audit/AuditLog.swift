@@ -125,6 +125,10 @@ package final class AuditLog: @unchecked Sendable {
         var written: AuditPosition
         /// Lines behind it that were on their way into the file when the log failed: any number of them may be in it.
         var attempted: [UInt8] = []
+        /// The file that was left because others had written to it, and the newest record in it that is the log's own.
+        var abandoned: (segment: AuditSegment, newest: UInt64)?
+        /// What is to be recorded of files that were taken up, and could not be yet.
+        var owed: [AuditRecord] = []
         /// The newest record on the disk.
         var synced: AuditPosition
         /// Who writes to the file, or looks at it or for it: one at a time.

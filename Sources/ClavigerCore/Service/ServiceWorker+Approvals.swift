@@ -96,6 +96,8 @@ extension ServiceWorker {
                     done.publish(snapshot).changing(after) { key in key.approvals.removeAll { $0.id == after.id } }
                 },
                 write: { connection throws(StoreError) in
+                    // A revoke of who asked counts from its acknowledgement on, as one of who approves does.
+                    guard requester.map({ self.standing($0, approval.action, on: key) }) == .may else { throw .overtaken }
                     try connection.write(after)
                     try done.write(connection)
                 })

@@ -72,8 +72,8 @@ extension ServiceWorker {
         if target == .anything { remarks.append("name a target to ask about one key or ring") }
         // A sentence, and whether the subject has it: an answer of "allowed" must not hide what is refused next.
         func also(_ when: String, _ permission: Permission, _ place: AccessTarget, _ words: String) -> String {
-            let has = explanation.holds(permission, on: place) ? "which it has" : "which it has not"
-            return "\(when) it needs \(permission.rawValue) \(words) too, \(has)"
+            let has = explanation.holds(permission, on: place).map { $0 ? ", which it has" : ", which it has not" } ?? ""
+            return "\(when) it needs \(permission.rawValue) \(words) too\(has)"
         }
         switch opcode {
         case .keyMove: remarks.append("it needs \(Permission.moveKeys.rawValue) on the ring that the key comes to too")

@@ -23,15 +23,24 @@ final class StoreRoom {
     ///
     /// - Returns: false when there is none; true where the file system cannot promise any.
     func keep() -> Bool {
-        if database < 0 { database = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) }
-        var status = stat()
-        guard database >= 0, fstat(database, &status) == 0 else { return false }
-        guard take(database, Int64(status.st_size) + StoreRoom.databaseBytes) else { return false }
+        // Every change is written to the log first.
+        let isKept = [keepLog(), keepDatabase()]
+        return isKept.allSatisfy(\.self)
+    }
+
+    private func keepLog() -> Bool {
         // It has no such locks: in WAL mode they are on a third file.
         let log = open(path + "-wal", O_WRONLY | O_CLOEXEC | O_NOFOLLOW)
         guard log >= 0 else { return errno == ENOENT }
         defer { close(log) }
         return take(log, StoreRoom.logBytes)
+    }
+
+    private func keepDatabase() -> Bool {
+        if database < 0 { database = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) }
+        var status = stat()
+        guard database >= 0, fstat(database, &status) == 0 else { return false }
+        return take(database, Int64(status.st_size) + StoreRoom.databaseBytes)
     }
 
     private func take(_ file: Int32, _ bytes: Int64) -> Bool {
