@@ -88,7 +88,8 @@ import Testing
         #expect(eventually { access(segment.path, F_OK) == 0 })
         try writeFile(segment.path + ".x", "something else")
         rename(segment.path + ".x", segment.path)
-        #expect(try eventually { try daemon.auditRecords().count { $0.event == "log-restored" } == 2 })
+        // While it is put back there is no file of the name for a moment.
+        #expect(eventually { (try? daemon.auditRecords())?.count { $0.event == "log-restored" } == 2 })
         _ = try client.wrap(.id(key), [1])
         #expect(try daemon.auditRecords().contains { $0.event == "key-create" })
         try daemon.verifyAudit()
