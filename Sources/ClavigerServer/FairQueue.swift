@@ -4,6 +4,7 @@ struct FairQueue<Element> {
     private var lanes: [ObjectIdentifier: Lane] = [:]
     private var order = FIFO<ObjectIdentifier>()
     private(set) var count = 0
+    var isEmpty: Bool { count == 0 }
 
     private struct Lane {
         let caller: CallerAccount

@@ -79,37 +79,53 @@ final class HeldAnswers: Sendable {
     init(handler: any RequestHandler) { self.handler = handler }
 
     /// Takes an answer, which leaves when its record is settled.
-    func push(_ entry: InFlight, _ ticket: RecordTicket, isReply: Bool, frame: consuming ChunkChain) {
+    ///
+    /// - Parameter sends: whether the calling worker may send it, with others, when nobody else is at that.
+    func push(_ entry: InFlight, _ ticket: RecordTicket, isReply: Bool, frame: consuming ChunkChain, sends: Bool) {
         let answer = HeldAnswer(
             number: handler.heldAnswers.begin(), entry: entry, ticket: ticket, isReply: isReply, frame: frame)
         let isIdle = state.withLock { state in
             state.waiting.push(answer, of: entry.connection.account)
-            return !state.isSending
+            let isIdle = !state.isSending
+            if sends { state.isSending = true }
+            return isIdle
         }
-        if isIdle { bell.ring() }
+        guard isIdle else { return }
+        if sends { sendWaiting() } else { bell.ring() }
     }
 
-    /// Lets the calling worker send its answer, with `body`, and then what came meanwhile.
+    /// Lets the calling worker secure the record of its answer and send it, and then what came while it was at the file.
     ///
-    /// - Returns: false when another sends; nothing was done then.
-    func send(_ body: () -> Void) -> Bool {
+    /// - Returns: false when another is at it; nothing was done then.
+    func send(securing secure: () -> Refusal?, _ body: (Refusal?) -> Void) -> Bool {
         let isFree = state.withLock { state in
             guard !state.isSending else { return false }
             state.isSending = true
             return true
         }
         guard isFree else { return false }
-        body()
+        let refusal = secure()
+        // Before the answer is sent, which takes longer than the write: who comes from now on need not leave an answer.
+        let isAlone = state.withLock { state in
+            state.isSending = !state.waiting.isEmpty
+            return !state.isSending
+        }
+        body(refusal)
+        if !isAlone { sendWaiting() }
+        return true
+    }
+
+    /// Sends some of what waits, for who sends; leaves the rest to the thread.
+    private func sendWaiting() {
         sending: for _ in 0..<HeldAnswers.mostForOthers {
             switch next() {
             case .answer(let answer): send(answer)
             case .wait: break sending
-            case .nothing: return true
+            case .nothing: return
             }
         }
         state.withLock { $0.isHandedOver = true }
         bell.ring()
-        return true
     }
 
     /// What has not left yet.

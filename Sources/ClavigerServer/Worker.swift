@@ -216,20 +216,19 @@ final class Worker {
     /// Sends a whole answer, or has it wait for its record.
     private func answer(_ entry: InFlight, _ frame: UnsafeRawBufferPointer, isReply: Bool, isGuest: Bool) {
         guard let ticket else { return send(entry, frame, isReply: isReply, nil) }
-        let sendNow = {
-            // A refusal has been counted as one.
-            let refusal = self.handler.secure(ticket, of: isReply ? entry.opcode : nil)
-            self.send(entry, frame, isReply: isReply, refusal)
-        }
+        // A refusal has been counted as one.
+        let secure = { self.handler.secure(ticket, of: isReply ? entry.opcode : nil) }
+        let sendIt = { self.send(entry, frame, isReply: isReply, $0) }
         // A guest does not send for others: its host has the token.
-        if ticket.isFlushed || isGuest || !core.held.send(sendNow) {
+        let sends = !ticket.isFlushed && !isGuest
+        if !sends || !core.held.send(securing: secure, sendIt) {
             var chain = ChunkChain(core.pool)
             // Not from what is kept for replies: an answer that may leave must not lack the room.
             if chain.reserve(frame.count, for: .input) {
                 chain.append(frame)
-                return core.held.push(entry, ticket, isReply: isReply, frame: chain)
+                return core.held.push(entry, ticket, isReply: isReply, frame: chain, sends: sends)
             }
-            sendNow()
+            sendIt(secure())
         }
     }
 
