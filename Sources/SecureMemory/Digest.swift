@@ -17,9 +17,15 @@ public enum SHA256 {
     /// The digest of `bytes`.
     public static func digest(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
         [UInt8](unsafeUninitializedCapacity: byteCount) { output, count in
-            let isDone = EVP_Digest(bytes.baseAddress, bytes.count, output.baseAddress, nil, algorithm, nil) == 1
-            precondition(isDone, "libcrypto has no SHA-256")
+            digest(bytes, into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: output[..<byteCount])))
             count = byteCount
         }
+    }
+
+    /// Writes the digest of `bytes` into `output`, of `byteCount` bytes.
+    public static func digest(_ bytes: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) {
+        precondition(output.count == byteCount, "a digest has \(byteCount) bytes")
+        let isDone = EVP_Digest(bytes.baseAddress, bytes.count, output.baseAddress, nil, algorithm, nil) == 1
+        precondition(isDone, "libcrypto has no SHA-256")
     }
 }

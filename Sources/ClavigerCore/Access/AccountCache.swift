@@ -11,9 +11,9 @@ package final class AccountCache: AccountNames {
         let until: UInt64
     }
 
-    private struct Answers {
-        var users: [UInt32: Answer] = [:]
-        var groups: [UInt32: Answer] = [:]
+    private struct Account: Hashable {
+        let kind: Kind
+        let number: UInt32
     }
 
     /// How long an answer counts, in nanoseconds.
@@ -21,7 +21,7 @@ package final class AccountCache: AccountNames {
     /// Answers remembered at most: more accounts than grants ever name.
     static let maximum = 10_000
 
-    private let answers = Mutex(Answers())
+    private let answers = Mutex<[Account: Answer]>([:])
     private let lookUp: @Sendable (Kind, UInt32) throws(LookupFailure) -> String?
 
     /// The account database did not answer: whether the number has a name is not known.
@@ -46,23 +46,23 @@ package final class AccountCache: AccountNames {
         self.lookUp = lookUp
     }
 
-    package func user(_ number: UInt32) -> String? { name(.user, number, \.users) }
+    package func user(_ number: UInt32) -> String? { name(Account(kind: .user, number: number)) }
 
-    package func group(_ number: UInt32) -> String? { name(.group, number, \.groups) }
+    package func group(_ number: UInt32) -> String? { name(Account(kind: .group, number: number)) }
 
-    private func name(_ kind: Kind, _ number: UInt32, _ path: WritableKeyPath<Answers, [UInt32: Answer]>) -> String? {
+    private func name(_ account: Account) -> String? {
         let now = Clock.monotonic()
-        let known = answers.withLock { $0[keyPath: path][number] }
+        let known = answers.withLock { $0[account] }
         if let known, known.until > now { return known.name }
         // Outside the lock: two that ask at once both look.
         let name: String?
-        do throws(LookupFailure) { name = try lookUp(kind, number) } catch {
+        do throws(LookupFailure) { name = try lookUp(account.kind, account.number) } catch {
             // A directory server that is away re-creates no account: what it said last counts on.
             name = known.map { $0.name } ?? AccountCache.unknown
         }
         answers.withLock { answers in
-            if answers[keyPath: path].count >= AccountCache.maximum { answers[keyPath: path] = [:] }
-            answers[keyPath: path][number] = Answer(name: name, until: now + memory)
+            if answers.count >= AccountCache.maximum { answers = [:] }
+            answers[account] = Answer(name: name, until: now + memory)
         }
         return name
     }

@@ -122,7 +122,7 @@ package final class AuditCollector: Sendable {
             var text: [UInt8] = []
             JSONText.append(position.sequence, to: &text)
             text.append(UInt8(ascii: " "))
-            JSONText.appendHex(position.hash, to: &text)
+            JSONText.appendHash(position.hash, to: &text)
             text.append(UInt8(ascii: "\n"))
             try Files.replace(place, with: text.span.bytes)
             state.saved = position
@@ -133,13 +133,13 @@ package final class AuditCollector: Sendable {
         guard let bytes = try? Files.read(path) else { return nil }
         let words = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
         guard words.count == 2, let sequence = UInt64(words[0]),
-            let hash = AuditLine.bytes(hex: String(words[1]), count: SHA256.byteCount)
+            let hash = AuditLine.bytes(hex: String(words[1]), count: SHA256.byteCount).flatMap({ AuditHash($0) })
         else { return nil }
         return AuditPosition(sequence: sequence, hash: hash)
     }
 
     private func took(_ line: UnsafeRawBufferPointer, isSkipped: Bool = false) {
-        let position = AuditLine.parts(line).map { AuditPosition(sequence: $0.sequence, hash: SHA256.digest(line)) }
+        let position = AuditLine.parts(line).map { AuditPosition(sequence: $0.sequence, hash: AuditHash(of: line)) }
         shared.withLock { state in
             state.failure = nil
             if isSkipped { state.skipped += 1 }

@@ -37,7 +37,7 @@ package struct AuditFollower {
         }
         var place: Int?
         try AuditLines.read(holder.path, failed: { $0 }) { (line, start) throws(FileError) in
-            guard place == nil, AuditLine.parts(line)?.sequence == position.sequence, SHA256.digest(line) == position.hash else {
+            guard place == nil, AuditLine.parts(line)?.sequence == position.sequence, AuditHash(of: line) == position.hash else {
                 return
             }
             place = start + line.count + 1

@@ -30,7 +30,7 @@ package struct AuditHead: Sendable, Equatable {
     ) -> [UInt8] {
         var bytes = Array((epoch == nil ? "claviger/audit-head/1" : "claviger/audit-head/2").utf8) + [0] + instance.bytes
         withUnsafeBytes(of: position.sequence.bigEndian) { bytes += $0 }
-        bytes += position.hash
+        bytes += position.hash.bytes
         withUnsafeBytes(of: time.bigEndian) { bytes += $0 }
         if let epoch { withUnsafeBytes(of: epoch.bigEndian) { bytes += $0 } }
         return SHA256.digest(bytes.span.bytes)
@@ -53,7 +53,7 @@ package struct AuditHead: Sendable, Equatable {
     func write(to text: inout JSONText) {
         text.text("instance", "\(instance)")
         text.number("sequence", position.sequence)
-        text.hex("hash", position.hash)
+        text.hex("hash", position.hash.bytes)
         text.time("time", time)
         if let epoch { text.number("epoch", epoch) }
         text.hex("signature", signature)
@@ -68,7 +68,9 @@ package struct AuditHead: Sendable, Equatable {
     init?(_ value: JSONValue) {
         guard let instance = value["instance"]?.text.flatMap({ InstanceID(text: $0) }),
             let sequence = value["sequence"]?.number, let time = value["time"]?.text.flatMap(AuditTime.milliseconds),
-            let hash = value["hash"]?.text.flatMap({ AuditLine.bytes(hex: $0, count: SHA256.byteCount) }),
+            let hash = value["hash"]?.text.flatMap({ AuditLine.bytes(hex: $0, count: SHA256.byteCount) }).flatMap({
+                AuditHash($0)
+            }),
             let signature = value["signature"]?.text.flatMap({ text in
                 SigningPublicKey.signatureLengths.lazy.compactMap { AuditLine.bytes(hex: text, count: $0) }.first
             })

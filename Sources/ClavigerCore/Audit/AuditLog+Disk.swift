@@ -18,7 +18,7 @@ extension AuditLog {
                 continue
             }
             let (target, file) = (state.written, state.file)
-            let code = atDisk(\.syncing) { settings.sync(file) }
+            let code = atDisk(.syncing) { settings.sync(file) }
             state.flushes += 1
             guard epoch == state.epoch else { throw interruption }
             guard code == 0 else { throw fail("sync", code) }
@@ -74,24 +74,29 @@ extension AuditLog {
                 continue
             }
             let (lines, target, file) = (state.pending, state.last, state.file)
-            state.pending = []
-            state.pending.reserveCapacity(lines.count)
             state.attempted = lines
-            let code = atDisk(\.writing) { lines.withUnsafeBytes { settings.put(file, $0, nil) } }
+            state.pending = state.spare
+            state.spare = []
+            state.pending.removeAll(keepingCapacity: true)
+            let code = atDisk(.writing) { lines.withUnsafeBytes { settings.put(file, $0, nil) } }
             // Given up meanwhile; recovery finds what of it is in the file.
             guard epoch == state.epoch else { throw interruption }
             guard code == 0 else { throw fail("write", code) }
             state.size += lines.count
             state.written = target
             state.attempted = []
+            if lines.count <= AuditLog.mostSpare { state.spare = lines }
         }
     }
 
+    /// The longest storage that is kept for the next records: what a burst needed is given back.
+    static let mostSpare = 64 << 10
+
     /// Lets others in while `body` is at the disk. Under the monitor, and not during another stay of the kind.
-    func atDisk<R>(_ stay: WritableKeyPath<State, Stay>, _ body: () -> R) -> R {
-        state[keyPath: stay] = Stay(isGoing: true, since: Clock.monotonic())
+    func atDisk<R>(_ task: DiskTask, _ body: () -> R) -> R {
+        state[task] = Stay(isGoing: true, since: Clock.monotonic())
         let result = monitor.unlocked(body)
-        state[keyPath: stay].isGoing = false
+        state[task].isGoing = false
         monitor.changed()
         return result
     }
@@ -102,7 +107,7 @@ extension AuditLog {
     func alone<R>(_ body: () -> R) -> R? {
         guard awaitTurn() else { return nil }
         state.syncing = Stay(isGoing: true, since: Clock.monotonic())
-        let result = atDisk(\.writing, body)
+        let result = atDisk(.writing, body)
         state.syncing.isGoing = false
         return result
     }
@@ -229,6 +234,21 @@ extension AuditLog {
 }
 
 extension AuditLog.State {
+    subscript(task: AuditLog.DiskTask) -> AuditLog.Stay {
+        get {
+            switch task {
+            case .writing: writing
+            case .syncing: syncing
+            }
+        }
+        set {
+            switch task {
+            case .writing: writing = newValue
+            case .syncing: syncing = newValue
+            }
+        }
+    }
+
     /// Whether somebody is at the disk.
     var isAtDisk: Bool { writing.isGoing || syncing.isGoing }
 }

@@ -54,7 +54,7 @@ extension AuditLog {
             // Not before: who was waited for may have begun another file.
             guard state.failure == nil, let segment = state.segment else { return }
             let (file, size, identity, epoch) = (state.file, state.size, state.identity, state.epoch)
-            let found = atDisk(\.writing) { look(at: segment, file, size, identity) }
+            let found = atDisk(.writing) { look(at: segment, file, size, identity) }
             guard epoch == state.epoch else { return }
             switch found {
             case .success(nil): break

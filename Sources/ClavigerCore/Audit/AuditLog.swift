@@ -101,6 +101,12 @@ package final class AuditLog: @unchecked Sendable {
         var synced: AuditPosition
     }
 
+    /// What somebody is at the disk for.
+    enum DiskTask {
+        case writing
+        case syncing
+    }
+
     /// Somebody's stay at the disk, in which the monitor is free for others.
     struct Stay {
         var isGoing = false
@@ -121,6 +127,8 @@ package final class AuditLog: @unchecked Sendable {
         var last: AuditPosition
         /// Lines that are to be written.
         var pending: [UInt8] = []
+        /// What was written before, for its storage.
+        var spare: [UInt8] = []
         /// The newest record in the file.
         var written: AuditPosition
         /// Lines behind it that were on their way into the file when the log failed: any number of them may be in it.

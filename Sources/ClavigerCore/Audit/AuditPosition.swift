@@ -6,9 +6,9 @@ package struct AuditPosition: Sendable, Equatable {
     /// The record's number; 0 before the first.
     package let sequence: UInt64
     /// SHA-256 of the record's line without its line break; of the chain's beginning before the first.
-    package let hash: [UInt8]
+    package let hash: AuditHash
 
-    package init(sequence: UInt64, hash: [UInt8]) {
+    package init(sequence: UInt64, hash: AuditHash) {
         self.sequence = sequence
         self.hash = hash
     }
@@ -16,7 +16,7 @@ package struct AuditPosition: Sendable, Equatable {
     /// Where an instance's log begins: SHA-256 of `claviger/audit/1`, a zero byte and the instance's id, so that no record fits
     /// another instance's log.
     package static func beginning(of instance: InstanceID) -> AuditPosition {
-        AuditPosition(sequence: 0, hash: SHA256.digest((Array("claviger/audit/1".utf8) + [0] + instance.bytes).span.bytes))
+        AuditPosition(sequence: 0, hash: AuditHash(of: Array("claviger/audit/1".utf8) + [0] + instance.bytes))
     }
 }
 
@@ -54,7 +54,7 @@ enum AuditLine {
         bytes += separator
         bytes += body
         bytes.append(UInt8(ascii: "}"))
-        let hash = bytes.withUnsafeBytes { SHA256.digest(UnsafeRawBufferPointer(rebasing: $0[start...])) }
+        let hash = bytes.withUnsafeBytes { AuditHash(of: UnsafeRawBufferPointer(rebasing: $0[start...])) }
         bytes.append(UInt8(ascii: "\n"))
         return AuditPosition(sequence: last.sequence + 1, hash: hash)
     }
@@ -62,7 +62,7 @@ enum AuditLine {
     /// The chaining parts of a line.
     struct Parts {
         let sequence: UInt64
-        let previous: [UInt8]
+        let previous: AuditHash
         /// What follows the time: where id and event are looked for.
         fileprivate let tail: Int
     }
@@ -83,18 +83,11 @@ enum AuditLine {
         guard place > first, line[first] != UInt8(ascii: "0"), sequence <= greatest, skip(previous, line, &place),
             place + hashDigits <= line.count
         else { return nil }
-        var isHex = true
-        let hash = [UInt8](unsafeUninitializedCapacity: SHA256.byteCount) { output, count in
-            for index in 0..<SHA256.byteCount {
-                let high = hexadecimal(line[place + 2 * index])
-                let low = hexadecimal(line[place + 2 * index + 1])
-                if high > 15 || low > 15 { isHex = false }
-                output[index] = high << 4 | low & 15
-            }
-            count = SHA256.byteCount
-        }
+        let digits = UnsafeRawBufferPointer(rebasing: line[place..<(place + hashDigits)])
         place += hashDigits
-        guard isHex, skip(rest, line, &place), line[line.count - 1] == UInt8(ascii: "}") else { return nil }
+        guard let hash = AuditHash(hex: digits), skip(rest, line, &place), line[line.count - 1] == UInt8(ascii: "}") else {
+            return nil
+        }
         return Parts(sequence: sequence, previous: hash, tail: place + AuditTime.length)
     }
 

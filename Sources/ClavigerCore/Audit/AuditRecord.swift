@@ -67,6 +67,14 @@ package struct AuditRecord: Sendable, Equatable {
         package var key: KeyID?
         package var version: UInt32?
         package var ring: String?
+
+        func write(to text: inout JSONText) {
+            text.open("target")
+            if let key { text.identifier("id", key) }
+            if let version { text.number("keyVersion", version) }
+            if let ring { text.text("keyRing", ring) }
+            text.close()
+        }
     }
 
     /// Items of one request that had the same key, version and outcome.
@@ -107,12 +115,12 @@ package struct AuditRecord: Sendable, Equatable {
         text.time("eventTime", time)
         if let id { text.identifier("id", id) }
         let isDataEvent = writeBeginning(&text, &phrases)
-        writeTarget(&text)
+        if target != Target() { target.write(to: &text) }
         text.fields(phrases.observer(instance))
         if let correlation { text.text("correlationId", correlation) }
         if count > 1 { text.number("count", count) }
         text.flag("dataEvent", isDataEvent)
-        writeRequest(&text)
+        AuditRecord.write(request: request, requestData, contexts, to: &text)
         AuditRecord.write("responseData", responseData, &text)
         writeChanges(&text)
         writeItems(&text)
@@ -132,7 +140,8 @@ package struct AuditRecord: Sendable, Equatable {
         var part = JSONText()
         let isDataEvent = writeBeginning(&part)
         text.fields(part.bytes)
-        phrases.remember(event, initiator, part.bytes, isDataEvent: isDataEvent)
+        phrases.remember(
+            AuditPhrases.Beginning(event: event, initiator: initiator, isDataEvent: isDataEvent, bytes: part.bytes))
         return isDataEvent
     }
 
@@ -166,6 +175,9 @@ package struct AuditRecord: Sendable, Equatable {
         return refused.map(AuditEvent.severity).max() ?? entry.severity
     }
 
+    /// The name of the field with the version of the envelope that replaces the one given: Key Protect's.
+    static let rewrapped: StaticString = "rewrappedKeyVersionId"
+
     /// RFC 4918 section 11.1: some of several succeeded.
     private static let multiStatus = 207
 
@@ -198,20 +210,12 @@ package struct AuditRecord: Sendable, Equatable {
         text.close()
     }
 
-    private func writeTarget(_ text: inout JSONText) {
-        guard target != Target() else { return }
-        text.open("target")
-        if let key = target.key { text.identifier("id", key) }
-        if let version = target.version { text.number("keyVersion", version) }
-        if let ring = target.ring { text.text("keyRing", ring) }
-        text.close()
-    }
-
-    private func writeRequest(_ text: inout JSONText) {
-        guard request != nil || !requestData.isEmpty || !contexts.isEmpty else { return }
+    /// What was asked for.
+    static func write(request: UInt32?, _ fields: [Field], _ contexts: AuditContexts, to text: inout JSONText) {
+        guard request != nil || !fields.isEmpty || !contexts.isEmpty else { return }
         text.open("requestData")
         if let request { text.number("requestId", request) }
-        for field in requestData { text.text(named: field.name, field.value) }
+        for field in fields { text.text(named: field.name, field.value) }
         contexts.write(to: &text)
         text.close()
     }
@@ -244,7 +248,7 @@ package struct AuditRecord: Sendable, Equatable {
             text.text("outcome", item.code == nil ? "success" : "failure")
             if let code = item.code { text.text("reasonType", code.name) }
             text.number("count", item.count)
-            if let fresh = item.fresh { text.number("rewrappedKeyVersionId", fresh) }
+            if let fresh = item.fresh { text.number(AuditRecord.rewrapped, fresh) }
             text.close()
         }
         text.closeArray()

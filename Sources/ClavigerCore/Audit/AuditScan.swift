@@ -62,7 +62,7 @@ struct AuditScan {
                     problem = "\(segment.name) holds record \(parts.sequence), far beyond what was ever written"
                     return
                 }
-                let position = AuditPosition(sequence: parts.sequence, hash: SHA256.digest(line))
+                let position = AuditPosition(sequence: parts.sequence, hash: AuditHash(of: line))
                 if position.sequence == known.sequence {
                     guard position == known else {
                         problem = "record \(known.sequence) is another than the one that was written"

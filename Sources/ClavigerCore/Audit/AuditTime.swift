@@ -18,21 +18,27 @@ package enum AuditTime {
         let time = min(milliseconds, end - 1)
         let (year, month, day) = date(Int(time / 86_400_000))
         let second = Int(time / 1000 % 86_400)
-        func put(_ value: Int, _ places: Int, _ separator: Unicode.Scalar) {
-            var place = places
-            while place > 0 {
-                bytes.append(UInt8(ascii: "0") + UInt8(value / place % 10))
-                place /= 10
+        // At once, as every record has one.
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: length) { text in
+            var end = 0
+            func put(_ value: Int, _ digits: Int, _ separator: Unicode.Scalar) {
+                var rest = value
+                for place in (end..<(end + digits)).reversed() {
+                    text[place] = UInt8(ascii: "0") + UInt8(rest % 10)
+                    rest /= 10
+                }
+                text[end + digits] = UInt8(ascii: separator)
+                end += digits + 1
             }
-            bytes.append(UInt8(ascii: separator))
+            put(year, 4, "-")
+            put(month, 2, "-")
+            put(day, 2, "T")
+            put(second / 3600, 2, ":")
+            put(second / 60 % 60, 2, ":")
+            put(second % 60, 2, ".")
+            put(Int(time % 1000), 3, "Z")
+            bytes.append(contentsOf: text)
         }
-        put(year, 1000, "-")
-        put(month, 10, "-")
-        put(day, 10, "T")
-        put(second / 3600, 10, ":")
-        put(second / 60 % 60, 10, ":")
-        put(second % 60, 10, ".")
-        put(Int(time % 1000), 100, "Z")
     }
 
     /// The milliseconds of a time in this form, or of one cut after the day, the minute, the second; nil for another text.

@@ -58,7 +58,7 @@ package struct AuditVerifier {
     private var report = Report()
     private var instance: InstanceID?
     // The hashes of the newest records, by their number modulo the window.
-    private var recent: [UInt8]
+    private var recent: [AuditHash?]
     private var isHeadSeen = false
 
     /// A verifier of one log, whose segments are fed oldest first.
@@ -71,7 +71,7 @@ package struct AuditVerifier {
         self.key = key
         self.head = head
         instance = head?.instance
-        recent = [UInt8](repeating: 0, count: AuditVerifier.window * SHA256.byteCount)
+        recent = [AuditHash?](repeating: nil, count: AuditVerifier.window)
     }
 
     /// Checks one more file.
@@ -148,7 +148,7 @@ package struct AuditVerifier {
             if sequence == 1, let instance { try checkBeginning(parts, instance, finding) }
             firstPrevious = parts.previous
         }
-        let position = AuditPosition(sequence: sequence, hash: SHA256.digest(line))
+        let position = AuditPosition(sequence: sequence, hash: AuditHash(of: line))
         if AuditLine.isEvent("checkpoint", parts, line) {
             try checkpoint(line, sequence, finding)
         } else if let event = AuditVerifier.incidents.first(where: { AuditLine.isEvent($0, parts, line) }),
@@ -171,7 +171,7 @@ package struct AuditVerifier {
         "log-gap", "log-repaired", "log-restored", "log-resumed", "log-stopped", "log-unproven",
     ]
 
-    private var firstPrevious: [UInt8] = []
+    private var firstPrevious: AuditHash?
 
     private func missing(_ first: UInt64, _ last: UInt64) -> String {
         first == last ? "record \(first) is missing" : "records \(first) to \(last) are missing"
@@ -217,12 +217,8 @@ package struct AuditVerifier {
     }
 
     private mutating func remember(_ position: AuditPosition) {
-        let slot = Int(position.sequence % UInt64(AuditVerifier.window)) * SHA256.byteCount
-        for index in 0..<SHA256.byteCount { recent[slot + index] = position.hash[index] }
+        recent[Int(position.sequence % UInt64(AuditVerifier.window))] = position.hash
     }
 
-    private func hash(_ sequence: UInt64) -> [UInt8] {
-        let slot = Int(sequence % UInt64(AuditVerifier.window)) * SHA256.byteCount
-        return Array(recent[slot..<(slot + SHA256.byteCount)])
-    }
+    private func hash(_ sequence: UInt64) -> AuditHash? { recent[Int(sequence % UInt64(AuditVerifier.window))] }
 }

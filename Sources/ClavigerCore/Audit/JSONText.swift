@@ -71,6 +71,15 @@ struct JSONText {
         bytes.append(UInt8(ascii: "\""))
     }
 
+    /// A correlation, as its text.
+    mutating func text(_ name: StaticString, _ value: Correlation) {
+        begin(name)
+        quote(value.run)
+        bytes[bytes.count - 1] = UInt8(ascii: "-")
+        JSONText.append(value.number, to: &bytes)
+        bytes.append(UInt8(ascii: "\""))
+    }
+
     /// An identifier in its 8-4-4-4-12 form.
     mutating func identifier<Kind>(_ name: StaticString, _ value: Identifier<Kind>) {
         begin(name)
@@ -199,13 +208,15 @@ struct JSONText {
     }
 
     /// Appends a hash in lower-case hexadecimal, at once, as every record has one.
-    static func appendHash(_ hash: [UInt8], to bytes: inout [UInt8]) {
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 2 * hash.count) { text in
-            for (index, byte) in hash.enumerated() {
-                text[2 * index] = digit(byte >> 4)
-                text[2 * index + 1] = digit(byte & 15)
+    static func appendHash(_ hash: AuditHash, to bytes: inout [UInt8]) {
+        hash.withBytes { hash in
+            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 2 * hash.count) { text in
+                for index in hash.indices {
+                    text[2 * index] = digit(hash[index] >> 4)
+                    text[2 * index + 1] = digit(hash[index] & 15)
+                }
+                bytes.append(contentsOf: text)
             }
-            bytes.append(contentsOf: text)
         }
     }
 

@@ -164,7 +164,7 @@ package final class AuditRecorder: Sendable {
         let number = counter.add(1, ordering: .relaxed).newValue
         let caller = request.caller
         return RequestTrace(
-            correlation: "\(nonce)-\(number)", request: request.header.requestID,
+            correlation: Correlation(run: nonce, number: number), request: request.header.requestID,
             initiator: AuditRecord.Initiator(caller: caller, name: accounts.user(caller.uid)), contexts: contexts)
     }
 
@@ -204,7 +204,13 @@ package final class AuditRecorder: Sendable {
             return nil
         }
         guard durability != .off || entry.isManagement else { return nil }
-        var record = request.record(outcome: refusal, time: time.now(), trace: trace)
+        let now = time.now()
+        if refusal == nil, !entry.isManagement, let plain = request.plain(time: now),
+            let body = plain.body(trace, token.instance.id, &phrases)
+        {
+            return keep(body, hold)
+        }
+        var record = request.record(outcome: refusal, time: now, trace: trace)
         // Known in the log and in the outbox by one name, should it have to go there: a flush that failed leaves it in the file.
         if entry.isManagement || record.refusal != nil { record.id = RandomSource.identifier() }
         let kind = record.refusal.map { request.kind($0, trace.initiator) }
@@ -233,6 +239,17 @@ package final class AuditRecorder: Sendable {
                 denials.count(record, kind, now: Clock.monotonic())
             }
             return nil
+        }
+    }
+
+    // The body of a plain record. Nobody waits for it but the answer.
+    private func keep(_ body: [UInt8], _ hold: (RecordTicket) -> Bool) -> Refusal? {
+        do throws(AuditFailure) {
+            let ticket = try log.add(body, flushed: durability == .fsync)
+            if !hold(ticket) { try log.secure(ticket) }
+            return nil
+        } catch {
+            return Refusal(.auditUnavailable, retryAfter: 1_000)
         }
     }
 

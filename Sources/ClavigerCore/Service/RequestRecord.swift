@@ -72,8 +72,6 @@ struct RequestRecord {
         if let filter = filter.filter { note(field: "filter", filter) }
     }
 
-    /// The name of the field with the version of the envelope that replaces the one given: Key Protect's.
-    static let rewrapped = "rewrappedKeyVersionId"
     /// The name of the field with what was asked for in vain.
     static let asked = "asked"
 
@@ -113,12 +111,26 @@ struct RequestRecord {
         return refusal.map { $0.code == .denied || fields.isEmpty } ?? false
     }
 
+    /// The record of a request that succeeded, where it is a plain one.
+    func plain(time: UInt64) -> PlainRecord? {
+        guard uses.count == 1, uses[0].count == 1, uses[0].use.code == nil, fields.isEmpty, total == nil, !isLate else {
+            return nil
+        }
+        let use = uses[0].use
+        let ring = allowed.first { $0.id == use.key }?.ring
+        let target = AuditRecord.Target(key: use.key, version: use.version, ring: ring)
+        guard target != AuditRecord.Target() else { return nil }
+        guard target != AuditRecord.Target() else { return nil }
+        return PlainRecord(
+            time: time, event: request.opcode.entry.name, target: target, fresh: use.fresh, contexts: contexts)
+    }
+
     /// The record: items merged by key, version and outcome. A request of which every item was refused counts as refused.
     func record(outcome refusal: Refusal?, time: UInt64, trace: RequestTrace) -> AuditRecord {
         var record = AuditRecord(event: request.opcode.entry.name, time: time)
         record.refusal = refusal ?? commonRefusal
         record.initiator = trace.initiator
-        record.correlation = trace.correlation
+        record.correlation = trace.correlation.text
         record.request = trace.request
         record.requestData = fields
         record.action = AuditEvent.action(of: record.event, askedWith: fields)
@@ -136,7 +148,7 @@ struct RequestRecord {
         } else if ordered.count == 1, ordered[0].count == 1 {
             let use = ordered[0].use
             record.target = AuditRecord.Target(key: use.key, version: use.version, ring: ring(use.key))
-            if let fresh = use.fresh { record.responseData.append(AuditRecord.Field(RequestRecord.rewrapped, "\(fresh)")) }
+            if let fresh = use.fresh { record.responseData.append(AuditRecord.Field("\(AuditRecord.rewrapped)", "\(fresh)")) }
         } else {
             let common = ordered.first?.use.key.flatMap { key in ordered.allSatisfy { $0.use.key == key } ? key : nil }
             if let common { record.target = AuditRecord.Target(key: common, ring: ring(common)) }

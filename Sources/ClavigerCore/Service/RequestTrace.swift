@@ -1,12 +1,20 @@
 import ClavigerWire
 import Glibc
 
+/// What ties together the records of one request: which run of the daemon, and which request of it.
+struct Correlation {
+    let run: String
+    let number: UInt64
+
+    var text: String { "\(run)-\(number)" }
+}
+
 /// The request that a thread is doing, for what is recorded deep below it.
 ///
 /// A change's note is made by the store, many calls below the choke point, and its record must say which request it belongs to. The trace
 /// goes with the thread, since requests are done by one thread from end to end, so that not every function on the way carries it.
 final class RequestTrace {
-    let correlation: String
+    let correlation: Correlation
     let request: UInt32
     let initiator: AuditRecord.Initiator
     /// How contexts are recorded.
@@ -17,7 +25,7 @@ final class RequestTrace {
     var fields: [AuditRecord.Field] = []
 
     init(
-        correlation: String, request: UInt32, initiator: AuditRecord.Initiator, contexts: AuditContexts.Form = .hash
+        correlation: Correlation, request: UInt32, initiator: AuditRecord.Initiator, contexts: AuditContexts.Form = .hash
     ) {
         self.contexts = contexts
         self.correlation = correlation
@@ -60,7 +68,7 @@ extension AuditRecord {
         target = Target(key: note.key, version: note.version, ring: note.ring)
         changes = note.changes
         if note.caller != nil {
-            correlation = trace?.correlation
+            correlation = trace?.correlation.text
             request = trace?.request
         }
         action = AuditEvent.action(of: event, askedWith: requestData)

@@ -41,7 +41,7 @@ extension ServiceWorker {
                 ? Refusal(.tokenUnavailable, self.short(error.reason), retryAfter: 1_000) : Refusal(.auditUnavailable)
         }) { () throws(AuditFailure) in try audit.log.signedHead() }
         return AuditHeadReply(
-            instance: head.instance, sequence: head.position.sequence, hash: head.position.hash, time: head.time,
+            instance: head.instance, sequence: head.position.sequence, hash: head.position.hash.bytes, time: head.time,
             signature: head.signature)
     }
 

@@ -76,7 +76,7 @@ extension Store {
         try withConnection { connection throws(StoreError) in
             let noted = try anchor(connection)
             let signed = try Store.head(connection).flatMap { head in
-                head.auditHash.count == SHA256.byteCount ? AuditPosition(sequence: head.auditSequence, hash: head.auditHash) : nil
+                AuditHash(head.auditHash).map { AuditPosition(sequence: head.auditSequence, hash: $0) }
             }
             return [noted, signed].compactMap { $0 }.filter { $0.sequence <= AuditLine.greatest }.max {
                 $0.sequence < $1.sequence
@@ -87,7 +87,7 @@ extension Store {
     private func anchor(_ connection: SQLiteConnection) throws(StoreError) -> AuditPosition? {
         var found: AuditPosition?
         try connection.run("SELECT sequence, hash FROM audit_anchor") { row throws(StoreError) in
-            found = AuditPosition(sequence: UInt64(bitPattern: row.integer(0)), hash: row.blob(1))
+            found = AuditHash(row.blob(1)).map { AuditPosition(sequence: UInt64(bitPattern: row.integer(0)), hash: $0) }
         }
         return found
     }
@@ -99,6 +99,6 @@ extension Store {
             INSERT INTO audit_anchor (one, sequence, hash) VALUES (1, ?, ?)
             ON CONFLICT (one) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash
             WHERE excluded.sequence > sequence
-            """, [.integer(Int64(bitPattern: position.sequence)), .blob(position.hash)])
+            """, [.integer(Int64(bitPattern: position.sequence)), .blob(position.hash.bytes)])
     }
 }

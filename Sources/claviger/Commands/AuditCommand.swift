@@ -148,8 +148,11 @@ struct AuditCommand: ParsableCommand {
 
         func run() throws {
             let reply = try options.ask { (client) throws(ClientError) in try client.auditHead() }
+            guard let hash = AuditHash(reply.hash) else {
+                throw ClientError.protocolViolation("the head's hash has \(reply.hash.count) bytes")
+            }
             let head = AuditHead(
-                instance: reply.instance, position: AuditPosition(sequence: reply.sequence, hash: reply.hash), time: reply.time,
+                instance: reply.instance, position: AuditPosition(sequence: reply.sequence, hash: hash), time: reply.time,
                 signature: reply.signature)
             try StandardOutput.print(head.json)
         }

@@ -116,8 +116,8 @@ import Testing
     }
 
     /// The very bytes that a checkpoint of before was signed for: signatures of then are good for ever.
-    @Test func whatIsSignedIsFixed() {
-        let position = AuditPosition(sequence: 258, hash: [UInt8](repeating: 0xab, count: 32))
+    @Test func whatIsSignedIsFixed() throws {
+        let position = AuditPosition(sequence: 258, hash: try #require(AuditHash([UInt8](repeating: 0xab, count: 32))))
         let instance = InstanceID(high: 1, low: 2)
         var bytes: [UInt8] = Array("claviger/audit-head/1".utf8) + [0]
         bytes += [UInt8](repeating: 0, count: 7) + [1] + [UInt8](repeating: 0, count: 7) + [2]

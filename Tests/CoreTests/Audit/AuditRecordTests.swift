@@ -37,7 +37,7 @@ import Testing
         let text = String(decoding: line.dropLast(), as: UTF8.self)
         #expect(text == expected)
         #expect(line.last == 0x0a && place.sequence == 1)
-        #expect(place.hash == SHA256.digest(Array(line.dropLast()).span.bytes))
+        #expect(place.hash.bytes == SHA256.digest(Array(line.dropLast()).span.bytes))
         #expect((try? JSONValue(Array(line))) != nil)
         let parts = line.dropLast().withUnsafeBytes { AuditLine.parts($0) }
         #expect(parts?.previous == AuditPosition.beginning(of: Self.instance).hash)

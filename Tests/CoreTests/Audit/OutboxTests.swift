@@ -42,9 +42,9 @@ import Testing
         let directory = try TemporaryDirectory()
         let store = try store(directory)
         #expect(try store.anchor() == nil)
-        let hash = [UInt8](repeating: 1, count: 32)
+        let hash = AuditHash(of: [1])
         try store.settle(AuditPosition(sequence: 5, hash: hash), forgetting: [])
-        try store.settle(AuditPosition(sequence: 4, hash: [UInt8](repeating: 2, count: 32)), forgetting: [])
+        try store.settle(AuditPosition(sequence: 4, hash: AuditHash(of: [2])), forgetting: [])
         #expect(try store.anchor() == AuditPosition(sequence: 5, hash: hash))
         // A change anchors the log where it stands.
         store.hooks.withLock { $0.auditPosition = { AuditPosition(sequence: 9, hash: hash) } }
@@ -70,7 +70,7 @@ import Testing
         store.hooks.withLock {
             $0.auditPosition = {
                 hook()
-                return AuditPosition(sequence: 1, hash: [UInt8](repeating: 1, count: 32))
+                return AuditPosition(sequence: 1, hash: AuditHash(of: [1]))
             }
             $0.admission = { _ in
                 hook()
@@ -91,7 +91,8 @@ import Testing
         let directory = try TemporaryDirectory()
         let store = try store(directory)
         let caller = Caller(pid: 3, uid: 4, gid: 5, groups: [], unit: nil, pidfdVerified: true)
-        let trace = RequestTrace(correlation: "c-1", request: 8, initiator: .init(caller: caller, name: "nobody-known"))
+        let trace = RequestTrace(
+            correlation: Correlation(run: "c", number: 1), request: 8, initiator: .init(caller: caller, name: "nobody-known"))
         try trace.during { () throws(StoreError) in
             _ = try store.change(ChangeNote(event: "x", caller: caller)) { connection throws(StoreError) in
                 try connection.run("SELECT 1")

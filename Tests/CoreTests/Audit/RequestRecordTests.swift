@@ -4,7 +4,7 @@ import Testing
 
 @testable import ClavigerCore
 
-/// Which refusals are counted together.
+/// What is recorded of a request, and which refusals are counted together.
 @Suite struct RequestRecordTests {
     private static let caller = Caller(pid: 77, uid: 1000, gid: 100, groups: [], unit: nil, pidfdVerified: true)
 
@@ -28,7 +28,7 @@ import Testing
             let (first, second) = (RequestRecordTests.record(opcode, [1]), RequestRecordTests.record(opcode, [2]))
             #expect(kind(first) == kind(RequestRecordTests.record(opcode, [1])))
             #expect(kind(first) != kind(second))
-            let trace = RequestTrace(correlation: "1-1", request: 1, initiator: initiator)
+            let trace = RequestTrace(correlation: Correlation(run: "1", number: 1), request: 1, initiator: initiator)
             #expect(second.record(outcome: refusal, time: 0, trace: trace).target.key == KeyID(high: 1, low: 2))
             let (named, other) = (
                 RequestRecordTests.record(opcode, [], wanted: .name("aa")),
@@ -36,5 +36,58 @@ import Testing
             )
             #expect(kind(named) != kind(other) && kind(named) != kind(first))
         }
+    }
+
+    /// The short way writes the bytes of the long one, and is taken for nothing that it would not say all of.
+    @Test func aPlainRecordIsWhatTheWholeOneWouldBe() throws {
+        var random = SeededGenerator(seed: 5)
+        var phrases = AuditPhrases()
+        let instance = InstanceID(high: 7, low: 8)
+        var written = 0
+        for index in 0..<1_000 {
+            let opcode = [Opcode.wrap, .unwrap, .rewrap, .keyRead].randomElement(using: &random)!
+            var record = Self.record(opcode, [UInt64.random(in: 1...40, using: &random)])
+            record.allowed[0].stored.ring = ["default", "payments", "\"odd\u{85}"].randomElement(using: &random)!
+            let key = index % 19 == 0 ? KeyID(high: 9, low: 9) : record.allowed[0].id
+            let version = index % 23 == 0 ? nil : UInt32.random(in: 1...3, using: &random)
+            record.note(key: key, version: version, fresh: opcode == .rewrap ? 4 : nil)
+            if index % 3 == 0 {
+                let context = try Context.encode(["tenant", "\(index % 10)"])
+                record.note(context: context)
+            }
+            var isPlain = true
+            switch index % 29 {
+            case 1: record.note(key: key, version: version, fresh: opcode == .rewrap ? 4 : nil)
+            case 2: record.note(key: KeyID(high: 1, low: 99), version: 1)
+            case 3: record.isLate = true
+            case 4: record.total = 1
+            default: break
+            }
+            if (1...4).contains(index % 29) { isPlain = false }
+            let caller = Caller(
+                pid: .random(in: 1...2, using: &random), uid: 4, gid: 100, groups: [],
+                unit: [nil, "a.service"].randomElement(using: &random)!, pidfdVerified: true)
+            let trace = RequestTrace(
+                correlation: Correlation(run: "4x", number: UInt64(index) << 40),
+                request: .random(in: 0 ... .max, using: &random),
+                initiator: AuditRecord.Initiator(caller: caller, name: ["alice", nil].randomElement(using: &random)!))
+            let time = UInt64.random(in: 0...260_000_000_000_000, using: &random)
+            let whole = record.record(outcome: nil, time: time, trace: trace)
+            let plain = record.plain(time: time)
+            #expect((plain != nil) == isPlain)
+            let bytes = plain?.body(trace, instance, &phrases)
+            if let bytes { #expect(bytes == whole.body(instance)) }
+            if bytes != nil { written += 1 }
+            // Makes the caller known.
+            #expect(whole.body(instance, &phrases) == whole.body(instance))
+        }
+        #expect(written > 300)
+    }
+
+    @Test func whatWasRefusedIsNotPlain() {
+        var record = Self.record(.unwrap, [1])
+        record.note(key: KeyID(high: 1, low: 1), version: 1, code: .decryptionFailed)
+        #expect(record.plain(time: 0) == nil)
+        #expect(Self.record(.unwrap, [1]).plain(time: 0) == nil)
     }
 }

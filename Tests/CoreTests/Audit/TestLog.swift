@@ -139,7 +139,7 @@ final class TestLog {
         let segment = try #require(try segments.last)
         let line = try #require(try lines().last).utf8
         let parts = try #require(Array(line).withUnsafeBytes { AuditLine.parts($0) })
-        var position = AuditPosition(sequence: parts.sequence, hash: SHA256.digest(Array(line).span.bytes))
+        var position = AuditPosition(sequence: parts.sequence, hash: AuditHash(of: Array(line)))
         var lines: [UInt8] = []
         for _ in 0..<count {
             let body = AuditRecord(event: "unwrap", time: 1_800_000_000_000).body(TestLog.instance)

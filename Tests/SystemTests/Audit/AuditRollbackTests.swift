@@ -118,7 +118,7 @@ import Testing
         let forged = line.replacing(#/"epoch":[0-9]+/#, with: "\"epoch\":4000000000")
         let body = try #require(forged.firstRange(of: "\"eventTime\"")).lowerBound
         var bytes = try readFile(segment.path)
-        let place = AuditPosition(sequence: last.sequence, hash: SHA256.digest(last.line.span.bytes))
+        let place = AuditPosition(sequence: last.sequence, hash: AuditHash(of: last.line))
         _ = AuditLine.append(Array(forged[body...].dropLast().utf8), after: place, to: &bytes)
         try writeFile(segment.path, bytes)
         try daemon.start()
