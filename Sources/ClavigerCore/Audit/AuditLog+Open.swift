@@ -13,12 +13,13 @@ extension AuditLog {
     /// A log that cannot be opened now is tried again by `tend`.
     ///
     /// - Parameters:
-    ///   - ids: ids of records that may be in the log already, behind record `after`.
-    /// - Returns: those that are.
-    package func open(lookingFor ids: Set<String> = [], after: UInt64 = 0) -> Set<String> {
-        let found = monitor.locked {
+    ///   - bodies: records that may be in the log already, by their ids.
+    ///   - after: no record before it is one of them.
+    /// - Returns: the ids of those that are.
+    package func open(lookingFor bodies: [OperationID: [UInt8]] = [:], after: UInt64 = 0) -> Set<OperationID> {
+        let found = monitor.locked { () -> Set<OperationID> in
             do throws(AuditFailure) {
-                return try reopen(ids: ids, after: after)
+                return try reopen(AuditSearch(bodies, after: after))
             } catch {
                 fail(error)
                 return []
@@ -27,13 +28,12 @@ extension AuditLog {
         return found
     }
 
-    /// Looks for records by their ids, behind record `after`.
+    /// Looks for records, by their ids, behind record `after`.
     ///
     /// - Returns: the ids of those that are in the log.
-    func find(_ ids: Set<String>, after: UInt64) throws(AuditFailure) -> Set<String> {
+    func find(_ bodies: [OperationID: [UInt8]], after: UInt64) throws(AuditFailure) -> Set<OperationID> {
         do throws(FileError) {
-            return try AuditScan(AuditSegment.list(settings.directory), known: position, written: nil, ids: ids, after: after)
-                .found
+            return try AuditSearch(bodies, after: after).found(in: AuditSegment.list(settings.directory))
         } catch {
             throw AuditFailure("\(error)")
         }
@@ -45,7 +45,7 @@ extension AuditLog {
             guard state.failure != nil else { return tell() }
             state.recoveryTried = Clock.monotonic()
             do throws(AuditFailure) {
-                _ = try reopen(ids: [], after: 0)
+                _ = try reopen(AuditSearch([:], after: 0))
                 surroundings.log.notice("the audit log is written again")
             } catch {
                 // The reason may be another by now.
@@ -56,7 +56,7 @@ extension AuditLog {
     }
 
     /// Under the monitor.
-    private func reopen(ids: Set<String>, after: UInt64) throws(AuditFailure) -> Set<String> {
+    private func reopen(_ search: AuditSearch) throws(AuditFailure) -> Set<OperationID> {
         // The file is not taken from under who writes to it; one that the disk does not answer is looked for again.
         guard !state.isAtDisk else { throw state.failure ?? AuditFailure("the disk has not answered") }
         let isFirst = state.segment == nil
@@ -69,7 +69,8 @@ extension AuditLog {
             let segments = try AuditSegment.list(settings.directory)
             let known = state.synced
             let written = isFirst ? known : state.written
-            let scan = try AuditScan(segments, known: known, written: written, ids: ids, after: after)
+            let scan = try AuditScan(segments, known: known, written: written)
+            let found = try search.found(in: segments)
             // These two are found out again by the next try, should this one fail.
             var notes: [AuditRecord] = []
             if let problem = scan.problem ?? (isFirst ? nil : foreignRecord(scan)) {
@@ -87,7 +88,7 @@ extension AuditLog {
             try write(state.owed + notes)
             state.owed = []
             succeed()
-            return scan.found
+            return found
         } catch {
             throw AuditFailure("\(error)")
         }

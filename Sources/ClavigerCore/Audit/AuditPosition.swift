@@ -63,8 +63,10 @@ enum AuditLine {
     struct Parts {
         let sequence: UInt64
         let previous: AuditHash
+        /// Where the record's body begins.
+        fileprivate let body: Int
         /// What follows the time: where id and event are looked for.
-        fileprivate let tail: Int
+        fileprivate var tail: Int { body + rest.count - separator.count + AuditTime.length }
     }
 
     /// The parts of a line without its line break; nil when it has not the form.
@@ -85,10 +87,16 @@ enum AuditLine {
         else { return nil }
         let digits = UnsafeRawBufferPointer(rebasing: line[place..<(place + hashDigits)])
         place += hashDigits
+        let body = place + separator.count
         guard let hash = AuditHash(hex: digits), skip(rest, line, &place), line[line.count - 1] == UInt8(ascii: "}") else {
             return nil
         }
-        return Parts(sequence: sequence, previous: hash, tail: place + AuditTime.length)
+        return Parts(sequence: sequence, previous: hash, body: body)
+    }
+
+    /// The record's fields from `"eventTime"` on, as they were appended.
+    static func body(_ parts: Parts, _ line: UnsafeRawBufferPointer) -> Slice<UnsafeRawBufferPointer> {
+        line[parts.body..<(line.count - 1)]
     }
 
     /// The id of a record that went through the outbox; nil for others.

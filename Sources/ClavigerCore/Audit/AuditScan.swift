@@ -15,23 +15,17 @@ struct AuditScan {
     private(set) var highest: UInt64 = 0
     /// What is wrong with the chain, or with the place that was known.
     private(set) var problem: String?
-    /// Those of the ids looked for that were found.
-    private(set) var found: Set<String> = []
 
-    /// Reads the segments that hold what follows `known` and record `after`.
+    /// Reads the segments that hold what follows `known`.
     ///
     /// - Parameters:
     ///   - known: a place that the log must contain.
     ///   - written: the newest place that it must contain, where that is another.
-    ///   - ids: ids of records that are looked for behind `after`.
-    init(
-        _ segments: [AuditSegment], known: AuditPosition, written: AuditPosition?, ids: Set<String>, after: UInt64
-    ) throws(FileError) {
+    init(_ segments: [AuditSegment], known: AuditPosition, written: AuditPosition) throws(FileError) {
         let segments = segments.filter { AuditScan.isPlausible($0.first, known) }
-        let start = ids.isEmpty ? known.sequence : min(known.sequence, after)
-        let first = segments.lastIndex { $0.first <= max(1, start) } ?? 0
+        let first = segments.lastIndex { $0.first <= max(1, known.sequence) } ?? 0
         var isKnownSeen = known.sequence == 0
-        var isWrittenSeen = written == nil || written == known
+        var isWrittenSeen = written == known
         for segment in segments[min(first, segments.count)...] {
             self.segment = segment
             began = nil
@@ -71,7 +65,7 @@ struct AuditScan {
                     isKnownSeen = true
                     knownEnd = offset + line.count + 1
                 }
-                if let written, position.sequence == written.sequence, written != known {
+                if position.sequence == written.sequence, written != known {
                     guard position == written else {
                         problem = "record \(written.sequence) is another than the one that was written"
                         return
@@ -79,14 +73,13 @@ struct AuditScan {
                     isWrittenSeen = true
                 }
                 if began == nil { began = AuditScan.time(line) }
-                if !ids.isEmpty, let id = AuditLine.id(parts, line), ids.contains(id) { found.insert(id) }
                 last = position
                 highest = max(highest, position.sequence)
             }
         }
         guard problem == nil, !isKnownSeen || !isWrittenSeen else { return }
         let there = last.map { "record \($0.sequence) is the newest" } ?? "there are no records"
-        problem = "the log went to record \((isKnownSeen ? written : nil)?.sequence ?? known.sequence), but \(there)"
+        problem = "the log went to record \((isKnownSeen ? written : known).sequence), but \(there)"
     }
 
     /// Whether a record or file of this number can be the daemon's own. A number that somebody made up must not become where numbering

@@ -32,9 +32,8 @@ extension AuditRecorder {
     private func move(_ rows: [OutboxRow], _ outbox: inout Outbox) throws(StoreError) -> Set<OperationID>? {
         do throws(AuditFailure) {
             if outbox.isUnsure {
-                let ids = Dictionary(rows.map { ("\($0.id)", $0.id) }) { first, _ in first }
-                outbox.written.formUnion(
-                    try log.find(Set(ids.keys), after: rows.map(\.after).min() ?? 0).compactMap { ids[$0] })
+                let bodies = Dictionary(rows.map { ($0.id, $0.body) }) { first, _ in first }
+                outbox.written.formUnion(try log.find(bodies, after: rows.map(\.after).min() ?? 0))
                 outbox.isUnsure = false
             }
             for row in rows where !outbox.kept.contains(row.id) && !outbox.written.contains(row.id) {
@@ -138,9 +137,9 @@ extension AuditRecorder {
         guard !late.isEmpty else { return }
         do throws(AuditFailure) {
             // A flush that failed may have left it in the file.
-            let ids = Set(late.compactMap { $0.record.id.map { "\($0)" } })
-            let found = try log.find(ids, after: late.map(\.after).min() ?? 0)
-            for item in late where !found.contains(item.record.id.map { "\($0)" } ?? "") { append(item.record) }
+            let bodies = late.compactMap { late in late.record.id.map { ($0, late.record.body(token.instance.id)) } }
+            let found = try log.find(Dictionary(bodies) { first, _ in first }, after: late.map(\.after).min() ?? 0)
+            for item in late where item.record.id.map(found.contains) != true { append(item.record) }
         } catch {
             stranded.withLock { $0 = late + $0 }
         }

@@ -109,10 +109,10 @@ package final class AuditRecorder: Sendable {
         // What nobody has verified yet is looked at when it has been.
         let isBelieved = store.isBelieved
         let waiting = isBelieved ? (try? store.outbox()) ?? [] : []
-        let ids = Dictionary(waiting.map { ("\($0.id)", $0.id) }) { first, _ in first }
-        let found = log.open(lookingFor: Set(ids.keys), after: waiting.map(\.after).min() ?? 0)
+        let bodies = Dictionary(waiting.map { ($0.id, $0.body) }) { first, _ in first }
+        let found = log.open(lookingFor: bodies, after: waiting.map(\.after).min() ?? 0)
         outbox.withLock {
-            $0.kept = Set(found.compactMap { ids[$0] })
+            $0.kept = found
             $0.isUnsure = !isBelieved
         }
         if !store.keepRoom() { logger.warning("there is no room on the disk to be kept for the database") }
@@ -290,7 +290,7 @@ package final class AuditRecorder: Sendable {
         guard entry.isManagement else { return Refusal(.auditUnavailable, retryAfter: 1_000) }
         outbox.withLock { $0.forgetWritten() }
         do throws(StoreError) {
-            try store.leave(record)
+            try store.leave(record, written: ticket?.sequence)
             return nil
         } catch {
             switch entry.permission {
@@ -315,11 +315,18 @@ package final class AuditRecorder: Sendable {
     func append(_ record: AuditRecord) {
         var record = record
         if record.id == nil { record.id = RandomSource.identifier() }
+        var ticket: RecordTicket?
         do throws(AuditFailure) {
-            try log.append(record.body(token.instance.id), flushed: true)
+            let added = try log.add(record.body(token.instance.id), flushed: true)
+            ticket = added
+            try log.secure(added)
         } catch {
             outbox.withLock { $0.forgetWritten() }
-            do throws(StoreError) { try store.leave(record) } catch { strand(record, nil, error) }
+            do throws(StoreError) {
+                try store.leave(record, written: ticket?.sequence)
+            } catch {
+                strand(record, ticket, error)
+            }
         }
     }
 

@@ -20,13 +20,19 @@ extension Store {
 
     /// Writes a record of something that is no change, for a time when the log takes none.
     ///
+    /// - Parameter sequence: its number in the log, where it may stand in it although that failed. The log may have been taken up again
+    ///   meanwhile, and be beyond it.
     /// - Throws: `unsigned` while the token does not sign.
-    func leave(_ record: AuditRecord) throws(StoreError) {
-        _ = try transaction(canWait: true) { connection throws(StoreError) in try leave(record, connection) }
+    func leave(_ record: AuditRecord, written sequence: UInt64? = nil) throws(StoreError) {
+        _ = try transaction(canWait: true) { connection throws(StoreError) in
+            try leave(record, written: sequence, connection)
+        }
         hasOutbox.store(true, ordering: .releasing)
     }
 
-    private func leave(_ record: AuditRecord, _ connection: SQLiteConnection) throws(StoreError) {
+    private func leave(
+        _ record: AuditRecord, written sequence: UInt64? = nil, _ connection: SQLiteConnection
+    ) throws(StoreError) {
         var record = record
         let id: OperationID = record.id ?? RandomSource.identifier()
         record.id = id
@@ -40,6 +46,7 @@ extension Store {
         } else {
             after = try anchor(connection)?.sequence ?? 0
         }
+        if let sequence { after = min(after, sequence - min(sequence, 1)) }
         try connection.run(
             "INSERT INTO audit_outbox (id, after, body) VALUES (?, ?, ?)",
             [.blob(id.bytes), .integer(Int64(bitPattern: after)), .blob(record.body(instance))])

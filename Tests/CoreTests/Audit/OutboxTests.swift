@@ -38,6 +38,17 @@ import Testing
         #expect(try store.outbox().isEmpty)
     }
 
+    /// What may stand in the log already is looked for from there, however far the log is by now.
+    @Test func aRecordThatMayBeInTheLogIsLookedForThere() throws {
+        let directory = try TemporaryDirectory()
+        let store = try store(directory)
+        store.hooks.withLock { $0.auditPosition = { AuditPosition(sequence: 9, hash: AuditHash(of: [1])) } }
+        for written in [nil, 0, 1, 9, 10, 11, UInt64.max] as [UInt64?] {
+            try store.leave(AuditRecord(event: "unlock", time: 1), written: written)
+        }
+        #expect(try store.outbox().map(\.after) == [9, 0, 0, 8, 9, 9, 9])
+    }
+
     @Test func theAnchorOnlyRises() throws {
         let directory = try TemporaryDirectory()
         let store = try store(directory)

@@ -1,0 +1,31 @@
+import ClavigerWire
+
+/// Records that may be in the log already, by their ids: bodies as `AuditRecord.body` gives them.
+///
+/// A line that has the id and says anything else is not the record: somebody may have put it there to have the record taken for written.
+struct AuditSearch {
+    private let bodies: [String: (id: OperationID, body: [UInt8])]
+    private let after: UInt64
+
+    /// - Parameter after: no record before it is one of them.
+    init(_ bodies: [OperationID: [UInt8]], after: UInt64) {
+        self.bodies = Dictionary(bodies.map { ("\($0.key)", ($0.key, $0.value)) }) { first, _ in first }
+        self.after = after
+    }
+
+    /// Those that are in these segments, ascending. The chain is not looked at: it may be broken where a gap has been recorded.
+    func found(in segments: [AuditSegment]) throws(FileError) -> Set<OperationID> {
+        var found: Set<OperationID> = []
+        guard !bodies.isEmpty else { return found }
+        let first = segments.lastIndex { $0.first <= max(1, after) } ?? 0
+        for segment in segments[min(first, segments.count)...] {
+            try AuditLines.read(segment.path, failed: { $0 }) { (line, _) throws(FileError) in
+                guard let parts = AuditLine.parts(line), parts.sequence > after, let id = AuditLine.id(parts, line),
+                    let wanted = bodies[id], AuditLine.body(parts, line).elementsEqual(wanted.body)
+                else { return }
+                found.insert(wanted.id)
+            }
+        }
+        return found
+    }
+}
