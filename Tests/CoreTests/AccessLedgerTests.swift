@@ -93,6 +93,18 @@ import Testing
         box.publish(isVerified: true, grants: before.grants, customRoles: [])
         #expect(try instance.ask(.accessRevoke, revoke) { _ in true })
         #expect(box.current.saysTheSame(as: after))
+        // So has who deletes a role again; it is not recorded as deleted twice.
+        let role = RoleCreateRequest(name: "Clerk", operation: operation(3), permissions: ["wrap"])
+        #expect(try instance.ask(.roleCreate, role) { _ in true })
+        let withRole = box.current
+        let deletion = RoleDeleteRequest(name: "Clerk")
+        #expect(try instance.ask(.roleDelete, deletion) { _ in true })
+        box.publish(isVerified: true, grants: withRole.grants, customRoles: withRole.roles.values.filter { !$0.isBuiltIn })
+        #expect(box.current.roles["Clerk"] != nil)
+        #expect(code { try instance.ask(.roleDelete, deletion) { _ in true } } == .notFound)
+        #expect(box.current.roles["Clerk"] == nil)
+        let records = try instance.token.store.outbox().map { String(decoding: $0.body, as: UTF8.self) }
+        #expect(records.count { $0.contains("\"event\":\"role-delete\"") } == 1)
         // Where nothing counts, a change of grants does not make anything count.
         box.publish(isVerified: false, grants: [], customRoles: [])
         box.refresh(grants: before.grants, customRoles: [])
@@ -101,14 +113,20 @@ import Testing
 
     /// Units whose names are given anew to others.
     @Test func unitsThatDoNotLast() throws {
-        for unit in ["session-1.scope", "session-c12.scope", "user@1000.service", "run-u7.service", "run-r0a.scope"] {
+        for unit in [
+            "session-1.scope", "session-c12.scope", "user@1000.service", "run-u7.service", "run-u0.scope", "run-12.service",
+            "run-r0d1e2f3a4b5c6d7e8f90a1b2c3d4e5f6.scope", "run-p812-i4031.service",
+        ] {
             let subject = try AccessText.subject("unit:\(unit)")
             #expect(
                 AccessLedgerTests.code {
                     try AccessText.requireLasting(subject); return true
                 } == .invalidValue, "\(unit)")
         }
-        for unit in ["session-1.service", "payroll.service", "user.service", "getty@tty1.service", "init.scope", "run.service"] {
+        for unit in [
+            "session-1.service", "payroll.service", "user.service", "getty@tty1.service", "init.scope", "run.service",
+            "run-backups.service", "run-r2d2.service", "run-u7-reports.service",
+        ] {
             let subject = try AccessText.subject("unit:\(unit)")
             #expect(
                 AccessLedgerTests.code {

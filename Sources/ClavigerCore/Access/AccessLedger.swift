@@ -187,6 +187,11 @@ package final class AccessLedger: Sendable {
             let snapshot = authoriser.box.current
             guard let role = snapshot.roles[name] else { throw Refusal(.notFound, "there is no role '\(name)'") }
             guard !role.isBuiltIn else { throw Refusal(.invalidValue, "role '\(name)' comes with the daemon and stays") }
+            guard try mapping(refuse, { () throws(StoreError) in try store.customRoles().contains { $0.name == name } }) else {
+                // It was deleted before, and that could not be published.
+                try publish()
+                throw Refusal(.notFound, "role '\(name)' was deleted before")
+            }
             let users = snapshot.grants.filter { $0.role == name }.count
             guard users == 0 else { throw Refusal(.roleInUse, "\(users) grants name role '\(name)'; revoke them first") }
             let note = ChangeNote(

@@ -118,7 +118,8 @@ package enum AccessText {
             why = "is a login session, and another's after the next start: grant to user:NAME"
         } else if unit.hasPrefix("user@"), unit.hasSuffix(".service") {
             why = "is whoever has that number: grant to user:NAME, which pins the name too"
-        } else if unit.hasPrefix("run-"), unit.hasSuffix(".scope") || unit.hasSuffix(".service") {
+        } else if unit.wholeMatch(of: /run-(u?[0-9]+|r[0-9a-f]{16,}|p[0-9]+-i[0-9]+)\.(scope|service)/) != nil {
+            // The forms of systemd-run(1) so far: numbers, the bus's name, random digits, process and invocation.
             why = "is a name that systemd-run made up: give the unit a name with --unit"
         } else {
             return
