@@ -219,8 +219,8 @@ final class Worker {
         // A refusal has been counted as one.
         let secure = { self.handler.secure(ticket, of: isReply ? entry.opcode : nil) }
         let sendIt = { self.send(entry, frame, isReply: isReply, $0) }
-        // A guest does not send for others: its host has the token.
-        let sends = !ticket.isFlushed && !isGuest
+        // A guest does not send for others: its host has the token. Nor does the reserved worker, which must not get stuck in the disk.
+        let sends = !ticket.isFlushed && !isGuest && post.role == .token
         if !sends || !core.held.send(securing: secure, sendIt) {
             var chain = ChunkChain(core.pool)
             // Not from what is kept for replies: an answer that may leave must not lack the room.

@@ -11,9 +11,25 @@ package final class AccountCache: AccountNames {
         let until: UInt64
     }
 
-    private struct Account: Hashable {
-        let kind: Kind
-        let number: UInt32
+    private struct Answers {
+        var users: [UInt32: Answer] = [:]
+        var groups: [UInt32: Answer] = [:]
+
+        // No key path chooses one: resolving it takes longer than the look.
+        subscript(kind: Kind) -> [UInt32: Answer] {
+            get {
+                switch kind {
+                case .user: users
+                case .group: groups
+                }
+            }
+            _modify {
+                switch kind {
+                case .user: yield &users
+                case .group: yield &groups
+                }
+            }
+        }
     }
 
     /// How long an answer counts, in nanoseconds.
@@ -21,7 +37,7 @@ package final class AccountCache: AccountNames {
     /// Answers remembered at most: more accounts than grants ever name.
     static let maximum = 10_000
 
-    private let answers = Mutex<[Account: Answer]>([:])
+    private let answers = Mutex(Answers())
     private let lookUp: @Sendable (Kind, UInt32) throws(LookupFailure) -> String?
 
     /// The account database did not answer: whether the number has a name is not known.
@@ -46,23 +62,23 @@ package final class AccountCache: AccountNames {
         self.lookUp = lookUp
     }
 
-    package func user(_ number: UInt32) -> String? { name(Account(kind: .user, number: number)) }
+    package func user(_ number: UInt32) -> String? { name(.user, number) }
 
-    package func group(_ number: UInt32) -> String? { name(Account(kind: .group, number: number)) }
+    package func group(_ number: UInt32) -> String? { name(.group, number) }
 
-    private func name(_ account: Account) -> String? {
+    private func name(_ kind: Kind, _ number: UInt32) -> String? {
         let now = Clock.monotonic()
-        let known = answers.withLock { $0[account] }
+        let known = answers.withLock { $0[kind][number] }
         if let known, known.until > now { return known.name }
         // Outside the lock: two that ask at once both look.
         let name: String?
-        do throws(LookupFailure) { name = try lookUp(account.kind, account.number) } catch {
+        do throws(LookupFailure) { name = try lookUp(kind, number) } catch {
             // A directory server that is away re-creates no account: what it said last counts on.
             name = known.map { $0.name } ?? AccountCache.unknown
         }
         answers.withLock { answers in
-            if answers.count >= AccountCache.maximum { answers = [:] }
-            answers[account] = Answer(name: name, until: now + memory)
+            if answers[kind].count >= AccountCache.maximum { answers[kind] = [:] }
+            answers[kind][number] = Answer(name: name, until: now + memory)
         }
         return name
     }

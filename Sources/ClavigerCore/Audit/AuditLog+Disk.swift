@@ -85,7 +85,7 @@ extension AuditLog {
             state.size += lines.count
             state.written = target
             state.attempted = []
-            if lines.count <= AuditLog.mostSpare { state.spare = lines }
+            if lines.capacity <= AuditLog.mostSpare { state.spare = lines }
         }
     }
 

@@ -120,7 +120,6 @@ struct RequestRecord {
         let ring = allowed.first { $0.id == use.key }?.ring
         let target = AuditRecord.Target(key: use.key, version: use.version, ring: ring)
         guard target != AuditRecord.Target() else { return nil }
-        guard target != AuditRecord.Target() else { return nil }
         return PlainRecord(
             time: time, event: request.opcode.entry.name, target: target, fresh: use.fresh, contexts: contexts)
     }

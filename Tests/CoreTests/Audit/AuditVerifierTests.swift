@@ -114,6 +114,26 @@ import Testing
         #expect(log.finding() == "the file begins with record 13, and by its name with record 12: record 12 is missing")
     }
 
+    /// A true checkpoint of records that are gone speaks for nothing that is made up behind them.
+    @Test(arguments: [0, 3]) func anOldCheckpointSealsNothing(between: UInt64) throws {
+        let log = try sealed()
+        let head = try log.log.signedHead()
+        let old = try #require(try log.lines().last { $0.contains("\"checkpoint\"") })
+        let body = try #require(old.firstRange(of: "\"eventTime\"")).lowerBound
+        let sealed = try #require(try log.verify().checkpoint?.position)
+        for segment in try log.segments { unlink(segment.path) }
+        var lines: [UInt8] = []
+        var place = AuditPosition(sequence: sealed.sequence + between, hash: sealed.hash)
+        for record in [AuditRecord(event: "wrap", time: 1).body(TestLog.instance), Array(old[body...].dropLast().utf8)] {
+            place = AuditLine.append(record, after: place, to: &lines)
+        }
+        let forged = AuditSegment(directory: log.path, first: sealed.sequence + between + 1)
+        try log.overwrite(forged.path, lines)
+        let report = try log.verify()
+        #expect(report.checkpoint == nil && report.unsealed == 2)
+        if between > 0 { #expect(log.finding(head: head)?.contains("no checkpoint speaks for the records") == true) }
+    }
+
     @Test func aCutEndShowsByAHead() throws {
         let log = try sealed()
         let head = try log.log.signedHead()
