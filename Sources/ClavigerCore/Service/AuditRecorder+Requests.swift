@@ -1,0 +1,152 @@
+import ClavigerWire
+import Logging
+import Synchronization
+
+// Records of requests, before their answers leave; and what becomes of them when there is no log.
+extension AuditRecorder {
+    /// What a request's records have in common.
+    func trace(_ request: IncomingRequest) -> RequestTrace {
+        let number = counter.add(1, ordering: .relaxed).newValue
+        let caller = request.caller
+        return RequestTrace(
+            correlation: Correlation(run: nonce, number: number), request: request.header.requestID,
+            initiator: AuditRecord.Initiator(caller: caller, name: accounts.user(caller.uid)), contexts: contexts)
+    }
+
+    /// Opcodes beside those that only look which work while nothing can be recorded: what takes away must not wait for a disk. Their
+    /// records wait in the outbox.
+    private static let unstoppable: Set<String> = ["key-disable", "access-revoke"]
+
+    /// Why a request is refused although the caller may make it: nothing leaves without its record.
+    func refusal(for opcode: Opcode) -> Refusal? {
+        guard let failure = log.failure else { return nil }
+        switch opcode.entry.permission {
+        case .observe, .readToken, .readAudit, .unlock: return nil
+        case .wrap, .unwrap, .rewrap, .readKeys, .readSecrets, .createKeys, .updateKeys, .rotateKeys, .disableKeys, .deleteKeys,
+            .restoreKeys, .purgeKeys, .moveKeys, .registerResources, .readRings, .createRings, .deleteRings, .readPolicies,
+            .managePolicies, .requestApproval, .approve, .readAccess, .manageAccess:
+            guard !AuditRecorder.unstoppable.contains(opcode.entry.name) else { return nil }
+            logger.debug("refused for want of a record", metadata: ["reason": "\(failure)"])
+            return Refusal(.auditUnavailable, retryAfter: 1_000)
+        }
+    }
+
+    /// Records a request, before its answer can leave.
+    ///
+    /// - Parameters:
+    ///   - phrases: the calling worker's.
+    ///   - hold: is offered the ticket of a record that is not on the disk yet; true when the answer waits for it elsewhere.
+    /// - Returns: the refusal to answer with instead, where there is no recording it.
+    func keep(
+        _ request: RequestRecord, _ refusal: Refusal?, _ trace: RequestTrace, _ phrases: inout AuditPhrases,
+        hold: (RecordTicket) -> Bool
+    ) -> Refusal? {
+        let entry = request.request.opcode.entry
+        if refusal == nil, entry.permission == .observe { return nil }
+        // The change's own record, which is durable already, says it all.
+        if refusal == nil, trace.changes > 0 {
+            drain()
+            return nil
+        }
+        guard durability != .off || entry.isManagement else { return nil }
+        let now = time.now()
+        if refusal == nil, !entry.isManagement, let plain = request.plain(time: now),
+            let body = plain.body(trace, token.instance.id, &phrases)
+        {
+            return keep(body, hold)
+        }
+        var record = request.record(outcome: refusal, time: now, trace: trace)
+        // Known in the log and in the outbox by one name, should it have to go there: a flush that failed leaves it in the file.
+        if entry.isManagement || record.refusal != nil { record.id = RandomSource.identifier() }
+        let kind = record.refusal.map { request.kind($0, trace.initiator) }
+        if let kind, request.isCounted(refusal), !denials.admit(record, kind, now: Clock.monotonic()) { return nil }
+        var ticket: RecordTicket?
+        let isRefused = refusal != nil || request.isCounted(nil)
+        do throws(AuditFailure) {
+            let body = record.body(token.instance.id, &phrases)
+            // The thread that answers how the daemon is must not get stuck in the disk.
+            let isHeld = !entry.isManagement && entry.permission != .observe
+            let added = try log.add(body, flushed: entry.isManagement || isHeld && durability == .fsync)
+            ticket = added
+            if !isHeld || !hold(added) {
+                try log.secure(added)
+            } else if isRefused {
+                underWay.withLock { $0.append((added, record)) }
+            }
+            return nil
+        } catch {
+            guard isRefused, let kind else { return keepAside(record, ticket, entry) }
+            // What was refused gives nothing away; it is recorded when there is a log again. One that may stand in the file is looked for
+            // there first, or it would stand there twice.
+            if let ticket {
+                underWay.withLock { $0.append((ticket, record)) }
+            } else {
+                denials.count(record, kind, now: Clock.monotonic())
+            }
+            return nil
+        }
+    }
+
+    // The body of a plain record. Nobody waits for it but the answer.
+    private func keep(_ body: [UInt8], _ hold: (RecordTicket) -> Bool) -> Refusal? {
+        do throws(AuditFailure) {
+            let ticket = try log.add(body, flushed: durability == .fsync)
+            if !hold(ticket) { try log.secure(ticket) }
+            return nil
+        } catch {
+            return Refusal(.auditUnavailable, retryAfter: 1_000)
+        }
+    }
+
+    /// Records that a caller was told `deadline` while a worker was still at its request, or its record on its way to the disk. The
+    /// worker's own record says what was done, should it come back.
+    func abandoned(_ request: IncomingRequest) {
+        guard durability != .off || request.opcode.entry.isManagement else { return }
+        let trace = trace(request)
+        let refusal = Refusal(.deadline)
+        let bare = RequestRecord(request)
+        var record = bare.record(outcome: refusal, time: time.now(), trace: trace)
+        record.id = RandomSource.identifier()
+        let kind = bare.kind(refusal, trace.initiator)
+        guard denials.admit(record, kind, now: Clock.monotonic()) else { return }
+        do throws(AuditFailure) {
+            // Whoever keeps the deadlines must not wait for a disk.
+            let ticket = try log.add(record.body(token.instance.id), flushed: true)
+            underWay.withLock { $0.append((ticket, record)) }
+        } catch {
+            denials.count(record, kind, now: Clock.monotonic())
+        }
+    }
+
+    /// Waits until the record is where it has to be.
+    ///
+    /// - Returns: what to answer in place of a reply when it never will be.
+    func secure(_ ticket: RecordTicket) -> Refusal? {
+        do throws(AuditFailure) {
+            try log.secure(ticket)
+            return nil
+        } catch {
+            return Refusal(.auditUnavailable, retryAfter: 1_000)
+        }
+    }
+
+    // The log has failed just now, or this is one of the few requests that go on without it.
+    private func keepAside(_ record: AuditRecord, _ ticket: RecordTicket?, _ entry: OpcodeEntry) -> Refusal? {
+        guard entry.isManagement else { return Refusal(.auditUnavailable, retryAfter: 1_000) }
+        outbox.withLock { $0.forgetWritten() }
+        do throws(StoreError) {
+            try store.leave(record, written: ticket?.sequence)
+            return nil
+        } catch {
+            switch entry.permission {
+            case .observe, .readToken, .readAudit, .unlock:
+                strand(record, ticket, error)
+                return nil
+            case .wrap, .unwrap, .rewrap, .readKeys, .readSecrets, .createKeys, .updateKeys, .rotateKeys, .disableKeys,
+                .deleteKeys, .restoreKeys, .purgeKeys, .moveKeys, .registerResources, .readRings, .createRings, .deleteRings,
+                .readPolicies, .managePolicies, .requestApproval, .approve, .readAccess, .manageAccess:
+                return Refusal(.auditUnavailable, retryAfter: 1_000)
+            }
+        }
+    }
+}
