@@ -114,12 +114,23 @@ final class Connection: Sendable {
 
     /// Takes the next frame that was sent ahead.
     func takeReady(into buffer: UnsafeMutableRawBufferPointer, pocket: inout ChunkChain) -> TakenRequest? {
-        state.withLock { state in
-            state.isReady = false
-            let taken = receive(&state, buffer, &pocket)
-            settle(&state)
-            return taken
-        }
+        state.withLock { state in takeReady(&state, buffer, &pocket) }
+    }
+
+    /// The same unless another worker is at this connection, sending mostly, which takes as long as reading another's frame.
+    ///
+    /// - Returns: nil when one is; then it is as ready as before.
+    func takeReadyIfFree(into buffer: UnsafeMutableRawBufferPointer, pocket: inout ChunkChain) -> TakenRequest?? {
+        state.withLockIfAvailable { state in .some(takeReady(&state, buffer, &pocket)) } ?? .none
+    }
+
+    private func takeReady(
+        _ state: inout ConnectionState, _ buffer: UnsafeMutableRawBufferPointer, _ pocket: inout ChunkChain
+    ) -> TakenRequest? {
+        state.isReady = false
+        let taken = receive(&state, buffer, &pocket)
+        settle(&state)
+        return taken
     }
 
     /// Asks epoll again, for a worker that got an event and leaves it to others.

@@ -79,7 +79,13 @@ final class Worker {
 
     private func take(_ ready: ReadyQueue.Item) -> TakenRequest? {
         readyInRow += 1
-        return core.table.find(ready.token)?.takeReady(into: arena.request.bytes, pocket: &pocket)
+        guard let connection = core.table.find(ready.token) else { return nil }
+        if !core.callers.isShared, !core.ready.isEmpty {
+            if let taken = connection.takeReadyIfFree(into: arena.request.bytes, pocket: &pocket) { return taken }
+            core.ready.push(ready.token, of: ready.caller)
+            return nil
+        }
+        return connection.takeReady(into: arena.request.bytes, pocket: &pocket)
     }
 
     private func nextEvent() -> PollEvent? {
