@@ -123,8 +123,10 @@ import Testing
         try TestServer.run(workers: 1, service: service, tuning: tuning) { server in
             let client = try server.connect()
             for id in 1...30 as ClosedRange<UInt32> { try client.send(TestClient.frame(.wrap, id: id, body: [UInt8(id)])) }
-            // Or the next request cannot even be read before there is room again.
-            #expect(Patience.until { gate.arrived >= 2 || server.server.core.hasStarved })
+            // Or the next request cannot even be read before there is room again; or, on a busy machine, the reserved worker reads it and
+            // finds no room to leave it in.
+            let core = server.server.core
+            #expect(Patience.until { gate.arrived >= 2 || core.hasStarved || core.counters.requests > 0 })
             gate.letIn()
             let answered = try (1...30).map { _ in try client.next() }
             #expect(Set(answered.map(\.header.requestID)) == Set(1...30))
