@@ -1,5 +1,4 @@
 import Glibc
-import SecureMemory
 
 /// Reads a log's records as they come, from file to file.
 package struct AuditFollower {

@@ -1,8 +1,6 @@
-import CLinux
 import ClavigerWire
 import Glibc
 import Logging
-import SecureMemory
 import Synchronization
 
 // Taking up a log: at the start of the daemon, and after it could not be written. Nothing in it is deleted; what a crash left
@@ -28,12 +26,14 @@ extension AuditLog {
         return found
     }
 
-    /// Looks for records, by their ids, behind record `after`.
+    /// Looks for records, by their ids, behind record `after`. Throws while the log fails.
     ///
     /// - Returns: the ids of those that are in the log.
     func find(_ bodies: [OperationID: [UInt8]], after: UInt64) throws(AuditFailure) -> Set<OperationID> {
+        // With those that were still on their way into the file.
+        try within { () throws(AuditFailure) in try write(state.last.sequence) }
         do throws(FileError) {
-            return try AuditSearch(bodies, after: after).found(in: AuditSegment.list(settings.directory))
+            return try AuditSearch(bodies, after: after).found(in: AuditSegment.list(settings.directory), known: position)
         } catch {
             throw AuditFailure("\(error)")
         }
@@ -70,7 +70,7 @@ extension AuditLog {
             let known = state.synced
             let written = isFirst ? known : state.written
             let scan = try AuditScan(segments, known: known, written: written)
-            let found = try search.found(in: segments)
+            let found = try search.found(in: segments, known: known)
             // These two are found out again by the next try, should this one fail.
             var notes: [AuditRecord] = []
             if let problem = scan.problem ?? (isFirst ? nil : foreignRecord(scan)) {
@@ -183,6 +183,8 @@ extension AuditLog {
         let highest = max(scan.highest, known.sequence, written.sequence, newest)
         let hash = known.sequence > 0 ? known.hash : scan.last?.hash ?? known.hash
         if let old = state.segment { state.abandoned = (old, written.sequence) }
+        // Records that wait in the database are taken for written where they are found there.
+        for segment in AuditScan.part(of: segments, after: known.sequence, known: known) { sync(segment) }
         let last = AuditPosition(sequence: highest, hash: hash)
         (state.last, state.written, state.synced, state.attempted) = (last, last, last, [])
         try create()
@@ -242,54 +244,5 @@ extension AuditLog {
         }
         state.size += lines.count
         (state.written, state.synced, state.attempted) = (state.last, state.last, [])
-    }
-
-    /// Keeps room on the disk for the record that says that the log stopped.
-    private func keepReserve() throws(FileError) {
-        let file = Glibc.open(reservePath, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard file >= 0 else { throw FileError("create", reservePath, errno) }
-        defer { close(file) }
-        guard linux_fallocate(file, 0, AuditLog.reserveBytes) == 0 else {
-            let code = errno
-            // File systems without fallocate cannot promise room.
-            guard code == EOPNOTSUPP else { throw FileError("keep room in", reservePath, code) }
-            return
-        }
-    }
-
-    /// Moves the end of a file to another.
-    private func setAside(_ path: String, from offset: Int, to aside: String) throws(FileError) {
-        let file = Glibc.open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
-        guard file >= 0 else { throw FileError("open", path, errno) }
-        defer { close(file) }
-        try AuditLog.copy(file, from: offset, to: aside)
-        guard ftruncate(file, off_t(offset)) == 0, fsync(file) == 0 else { throw FileError("cut", path, errno) }
-    }
-
-    /// Copies an open file from `offset` to its end into a new file, durably.
-    static func copy(_ file: Int32, from offset: Int, to path: String) throws(FileError) {
-        let target = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard target >= 0 else { throw FileError("create", path, errno) }
-        defer { close(target) }
-        var status = stat()
-        // Said at once when there is no room, instead of after the writing of half of it.
-        if fstat(file, &status) == 0, Int(status.st_size) > offset,
-            linux_fallocate(target, 0, Int64(status.st_size) - Int64(offset)) != 0, errno != EOPNOTSUPP
-        {
-            throw FileError("keep room in", path, errno)
-        }
-        var block = [UInt8](repeating: 0, count: 1 << 20)
-        var place = offset
-        while true {
-            let count = pread(file, &block, block.count, off_t(place))
-            if count < 0 && errno == EINTR { continue }
-            guard count >= 0 else { throw FileError("read", path, errno) }
-            if count == 0 { break }
-            let code = write(Array(block[..<count]), to: target)
-            guard code == 0 else { throw FileError("write", path, code) }
-            place += count
-        }
-        guard ftruncate(target, off_t(place - offset)) == 0, fsync(target) == 0 else { throw FileError("sync", path, errno) }
-        try Files.syncDirectory(Files.parent(of: path))
     }
 }

@@ -209,16 +209,15 @@ package final class AuditLog: @unchecked Sendable {
     /// - Parameters:
     ///   - body: as for `append`.
     ///   - flushed: where it must be in the end, as for `append`.
-    ///   - isLast: whether none follows before somebody waits for it, so that the disk had better begin now.
     /// - Returns: what to `secure` before anything is done that the record must precede.
     @discardableResult
-    package func add(_ body: [UInt8], flushed: Bool, isLast: Bool = true) throws(AuditFailure) -> RecordTicket {
+    package func add(_ body: [UInt8], flushed: Bool) throws(AuditFailure) -> RecordTicket {
         let ticket = try within {
             let ticket = RecordTicket(sequence: take(body).sequence, epoch: state.epoch, isFlushed: flushed)
-            if flushed, isLast { state.wanted = ticket.sequence }
+            if flushed { state.wanted = ticket.sequence }
             return ticket
         }
-        if flushed, isLast { flushBell.ring() }
+        if flushed { flushBell.ring() }
         return ticket
     }
 
@@ -246,6 +245,26 @@ package final class AuditLog: @unchecked Sendable {
     /// Makes sure that all that was appended is on the disk.
     package func flush() throws(AuditFailure) {
         try within { () throws(AuditFailure) in try flush(state.last.sequence) }
+    }
+
+    /// Which stretch without failures it is; nil while the log fails.
+    var stretch: Int? { told.withLock { $0.failure == nil ? $0.epoch : nil } }
+
+    /// Appends a record that is to be on the disk with the next flush, in this stretch or not at all.
+    func add(_ body: [UInt8], in stretch: Int) throws(AuditFailure) {
+        try within(stretch) { _ = take(body) }
+    }
+
+    /// Makes sure that all that was appended in this stretch is on the disk. Throws when the log has failed since: some of it may be lost.
+    func flush(in stretch: Int) throws(AuditFailure) {
+        try within(stretch) { () throws(AuditFailure) in try flush(state.last.sequence) }
+    }
+
+    private func within(_ stretch: Int, _ body: () throws(AuditFailure) -> Void) throws(AuditFailure) {
+        try within { () throws(AuditFailure) in
+            guard state.epoch == stretch else { throw AuditFailure("the log was interrupted") }
+            try body()
+        }
     }
 
     /// Runs `body` under the monitor while the log takes records. Nobody holds it for long then; only recovery may be stuck in it.

@@ -1,5 +1,4 @@
 import ClavigerWire
-import SecureMemory
 
 /// A place in an audit log: the sequence number of a record and the hash of its line, which covers all before it.
 package struct AuditPosition: Sendable, Equatable {

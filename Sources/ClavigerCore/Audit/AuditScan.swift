@@ -1,5 +1,3 @@
-import SecureMemory
-
 /// What the daemon finds in its log before it goes on writing: the newest part, from a place that it knows on.
 struct AuditScan {
     /// The newest record of an unbroken chain; nil when there is none.
@@ -22,11 +20,9 @@ struct AuditScan {
     ///   - known: a place that the log must contain.
     ///   - written: the newest place that it must contain, where that is another.
     init(_ segments: [AuditSegment], known: AuditPosition, written: AuditPosition) throws(FileError) {
-        let segments = segments.filter { AuditScan.isPlausible($0.first, known) }
-        let first = segments.lastIndex { $0.first <= max(1, known.sequence) } ?? 0
         var isKnownSeen = known.sequence == 0
         var isWrittenSeen = written == known
-        for segment in segments[min(first, segments.count)...] {
+        for segment in AuditScan.part(of: segments, after: known.sequence, known: known) {
             self.segment = segment
             began = nil
             knownEnd = 0
@@ -80,6 +76,14 @@ struct AuditScan {
         guard problem == nil, !isKnownSeen || !isWrittenSeen else { return }
         let there = last.map { "record \($0.sequence) is the newest" } ?? "there are no records"
         problem = "the log went to record \((isKnownSeen ? written : known).sequence), but \(there)"
+    }
+
+    /// Those of the log's segments, oldest first, that hold what follows record `sequence`.
+    ///
+    /// - Parameter known: a place that the log must contain. Files far beyond it are none of the log's.
+    static func part(of segments: [AuditSegment], after sequence: UInt64, known: AuditPosition) -> ArraySlice<AuditSegment> {
+        let segments = segments.filter { isPlausible($0.first, known) }
+        return segments[(segments.lastIndex { $0.first <= max(1, sequence) } ?? 0)...]
     }
 
     /// Whether a record or file of this number can be the daemon's own. A number that somebody made up must not become where numbering

@@ -14,11 +14,12 @@ struct AuditSearch {
     }
 
     /// Those that are in these segments, ascending. The chain is not looked at: it may be broken where a gap has been recorded.
-    func found(in segments: [AuditSegment]) throws(FileError) -> Set<OperationID> {
+    ///
+    /// - Parameter known: a place in the log. Files far beyond it are none of the log's and are left alone.
+    func found(in segments: [AuditSegment], known: AuditPosition) throws(FileError) -> Set<OperationID> {
         var found: Set<OperationID> = []
         guard !bodies.isEmpty else { return found }
-        let first = segments.lastIndex { $0.first <= max(1, after) } ?? 0
-        for segment in segments[min(first, segments.count)...] {
+        for segment in AuditScan.part(of: segments, after: after, known: known) {
             try AuditLines.read(segment.path, failed: { $0 }) { (line, _) throws(FileError) in
                 guard let parts = AuditLine.parts(line), parts.sequence > after, let id = AuditLine.id(parts, line),
                     let wanted = bodies[id], AuditLine.body(parts, line).elementsEqual(wanted.body)

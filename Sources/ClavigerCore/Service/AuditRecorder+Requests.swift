@@ -133,9 +133,8 @@ extension AuditRecorder {
     // The log has failed just now, or this is one of the few requests that go on without it.
     private func keepAside(_ record: AuditRecord, _ ticket: RecordTicket?, _ entry: OpcodeEntry) -> Refusal? {
         guard entry.isManagement else { return Refusal(.auditUnavailable, retryAfter: 1_000) }
-        outbox.withLock { $0.forgetWritten() }
         do throws(StoreError) {
-            try store.leave(record, written: ticket?.sequence)
+            try outbox.leave(record, ticket)
             return nil
         } catch {
             switch entry.permission {

@@ -18,7 +18,7 @@ package final class AuditRecorder: Sendable {
     // An index into `forms`: asked with every request, so without a lock.
     private let contextForm: Atomic<Int>
     let denials = DenialMerger()
-    let outbox: OutboxState
+    let outbox: AuditOutbox
     // Records that neither the log nor the database takes now.
     let stranded = Mutex<[Stranded]>([])
     private let seen = Mutex<Seen>(Seen())
@@ -28,27 +28,9 @@ package final class AuditRecorder: Sendable {
     let underWay = Mutex<[(ticket: RecordTicket, record: AuditRecord)]>([])
 
     // Beside the recorder, since the log's anchor needs it and is made before.
-    final class OutboxState: Sendable {
-        let state = Mutex(Outbox())
+    final class Told: Sendable {
         // CLOCK_MONOTONIC of when the token was last told of a checkpoint.
-        let told = Atomic<UInt64>(0)
-
-        func withLock<R>(_ body: (inout sending Outbox) -> sending R) -> sending R { state.withLock(body) }
-    }
-
-    // How far the records in the outbox are on their way to the log.
-    struct Outbox {
-        // On the disk, and not yet taken out of the outbox.
-        var kept: Set<OperationID> = []
-        // In the log, and perhaps not on the disk.
-        var written: Set<OperationID> = []
-        // The log failed meanwhile: which of them stand in it is to be looked up, or they would stand there twice.
-        var isUnsure = false
-
-        mutating func forgetWritten() {
-            written = []
-            isUnsure = true
-        }
+        let at = Atomic<UInt64>(0)
     }
 
     struct Stranded {
@@ -79,10 +61,11 @@ package final class AuditRecorder: Sendable {
         var surroundings = AuditLog.Surroundings(log: logger) { digest throws(SigningFailure) in try token.sign(digest) }
         surroundings.time = time
         surroundings.epoch = { store.believedEpoch }
-        let outbox = OutboxState()
+        let outbox = AuditOutbox(store: store, log: logger)
+        let told = Told()
         surroundings.anchor = { position in
-            AuditRecorder.settle(position, outbox, store, logger)
-            AuditRecorder.remember(outbox, token)
+            outbox.settle(position)
+            AuditRecorder.remember(told, token)
         }
         self.outbox = outbox
         let anchor = try? store.anchor()
@@ -106,15 +89,7 @@ package final class AuditRecorder: Sendable {
     /// Opens the log, puts into it what a crash left in the outbox, and records the start. Call it once the token has been held or
     /// found away, and before the first request.
     package func start() {
-        // What nobody has verified yet is looked at when it has been.
-        let isBelieved = store.isBelieved
-        let waiting = isBelieved ? (try? store.outbox()) ?? [] : []
-        let bodies = Dictionary(waiting.map { ($0.id, $0.body) }) { first, _ in first }
-        let found = log.open(lookingFor: bodies, after: waiting.map(\.after).min() ?? 0)
-        outbox.withLock {
-            $0.kept = found
-            $0.isUnsure = !isBelieved
-        }
+        outbox.open(log)
         if !store.keepRoom() { logger.warning("there is no room on the disk to be kept for the database") }
         system(.start, data: [.init("version", Service.version), .init("pid", "\(getpid())")])
         tick()
@@ -173,9 +148,8 @@ package final class AuditRecorder: Sendable {
             ticket = added
             try log.secure(added)
         } catch {
-            outbox.withLock { $0.forgetWritten() }
             do throws(StoreError) {
-                try store.leave(record, written: ticket?.sequence)
+                try outbox.leave(record, ticket)
             } catch {
                 strand(record, ticket, error)
             }

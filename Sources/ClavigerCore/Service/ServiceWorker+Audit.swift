@@ -17,7 +17,7 @@ extension ServiceWorker {
         reply.sealed = condition.sealed?.time
         reply.unsealed = condition.unsealed
         reply.sealFailure = condition.sealFailure.map(short)
-        reply.outbox = audit.waiting
+        reply.outbox = audit.outbox.waiting(for: audit.log)
         if let collector = audit.collector {
             let state = collector.state
             reply.collector = short(collector.path)

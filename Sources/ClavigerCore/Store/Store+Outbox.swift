@@ -1,5 +1,4 @@
 import ClavigerWire
-import SecureMemory
 import Synchronization
 
 /// A record that waits for its place in the audit log.

@@ -277,44 +277,4 @@ import Testing
         log.log.look()
         #expect(try log.lines().count == count)
     }
-
-    @Test func recordsOfTheOutboxAreFoundAgain() throws {
-        let log = try TestLog()
-        try log.append(2)
-        let ids = (1...4).map { OperationID(high: 5, low: $0) }
-        let bodies = Dictionary(uniqueKeysWithValues: ids.map { ($0, Self.change($0, "key-create")) })
-        for id in ids.prefix(2) { try log.log.append(#require(bodies[id]), flushed: true) }
-        // The id alone does not make it the record.
-        try log.log.append(Self.change(ids[2], "key-list"), flushed: true)
-        let fresh = AuditLog(
-            settings: log.log.settings, instance: TestLog.instance, anchor: nil, surroundings: log.log.surroundings)
-        #expect(fresh.open(lookingFor: bodies, after: 2) == Set(ids.prefix(2)))
-        #expect(try fresh.find(bodies, after: 3) == [ids[1]])
-    }
-
-    /// A gap that has been recorded is no second one for who looks for a record on both its sides.
-    @Test func recordsOfTheOutboxAreFoundAcrossAGap() throws {
-        let log = try TestLog()
-        try log.append(2)
-        let ids = (1...2).map { OperationID(high: 5, low: $0) }
-        let bodies = Dictionary(uniqueKeysWithValues: ids.map { ($0, Self.change($0, "key-create")) })
-        try log.log.append(#require(bodies[ids[0]]), flushed: true)
-        try log.append(1)
-        let path = try #require(try log.segments.last).path
-        try writeFile(path, Array(try readFile(path).dropLast(40)))
-        log.log.look()
-        #expect(try log.lines().count { $0.contains("\"log-gap\"") } == 1)
-        try log.log.append(#require(bodies[ids[1]]), flushed: true)
-        let fresh = AuditLog(
-            settings: log.log.settings, instance: TestLog.instance, anchor: log.log.position, surroundings: log.log.surroundings)
-        #expect(fresh.open(lookingFor: bodies, after: 2) == Set(ids))
-        #expect(fresh.warning == nil)
-        #expect(try log.lines().count { $0.contains("\"log-gap\"") } == 1)
-    }
-
-    private static func change(_ id: OperationID, _ event: String) -> [UInt8] {
-        var record = AuditRecord(event: event, time: 5)
-        record.id = id
-        return record.body(TestLog.instance)
-    }
 }
