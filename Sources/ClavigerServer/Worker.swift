@@ -80,9 +80,11 @@ final class Worker {
     private func take(_ ready: ReadyQueue.Item) -> TakenRequest? {
         readyInRow += 1
         guard let connection = core.table.find(ready.token) else { return nil }
-        if !core.callers.isShared, !core.ready.isEmpty {
+        if post.role == .token, !core.callers.isShared, !core.ready.isEmpty {
             if let taken = connection.takeReadyIfFree(into: arena.request.bytes, pocket: &pocket) { return taken }
             core.ready.push(ready.token, of: ready.caller)
+            // This worker looks again; unless others have their turn first, while those who looked meanwhile have gone to sleep.
+            if readyInRow >= ServerLimits.readyInRow { core.wakeOne() }
             return nil
         }
         return connection.takeReady(into: arena.request.bytes, pocket: &pocket)
