@@ -28,4 +28,27 @@ public enum SHA256 {
         let isDone = EVP_Digest(bytes.baseAddress, bytes.count, output.baseAddress, nil, algorithm, nil) == 1
         precondition(isDone, "libcrypto has no SHA-256")
     }
+
+    /// Computes one digest after another. Keeps what a single one would make and throw away, which for a text of some hundred bytes costs
+    /// about as much as the digest.
+    public struct Computer: ~Copyable {
+        private let context: OpaquePointer
+
+        public init() {
+            guard let context = EVP_MD_CTX_new() else { preconditionFailure("libcrypto has no memory") }
+            self.context = context
+        }
+
+        deinit { EVP_MD_CTX_free(context) }
+
+        /// Writes the digest of `bytes` into `output`, of `byteCount` bytes.
+        public mutating func digest(_ bytes: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) {
+            precondition(output.count == byteCount, "a digest has \(byteCount) bytes")
+            let isDone =
+                EVP_DigestInit_ex2(context, algorithm, nil) == 1
+                && EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1
+                && EVP_DigestFinal_ex(context, output.baseAddress, nil) == 1
+            precondition(isDone, "libcrypto has no SHA-256")
+        }
+    }
 }

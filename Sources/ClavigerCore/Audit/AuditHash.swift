@@ -12,6 +12,13 @@ package struct AuditHash: Sendable, Equatable {
         self.words = words
     }
 
+    /// The hash of `bytes`, by what computes many.
+    init(of bytes: UnsafeRawBufferPointer, by computer: inout SHA256.Computer) {
+        var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+        withUnsafeMutableBytes(of: &words) { computer.digest(bytes, into: $0) }
+        self.words = words
+    }
+
     /// The hash of `bytes`.
     package init(of bytes: [UInt8]) { self = bytes.withUnsafeBytes { AuditHash(of: $0) } }
 

@@ -231,7 +231,7 @@ extension AuditLog {
 
     private func write(_ records: [AuditRecord]) throws(FileError) {
         let path = state.segment?.path ?? settings.directory
-        for record in records { state.last = AuditLine.append(record.body(instance), after: state.last, to: &state.pending) }
+        for record in records { state.append(record.body(instance)) }
         let lines = state.pending
         state.pending.removeAll(keepingCapacity: true)
         state.attempted = lines

@@ -116,7 +116,7 @@ extension AuditLog {
         }
         state.rotationTried = 0
         let record = AuditRecord.system(.logRotated, time: surroundings.time.now(), reason: reason, [.init("previous", old.name)])
-        state.last = AuditLine.append(record.body(instance), after: state.last, to: &state.pending)
+        state.append(record.body(instance))
         try flush(state.last.sequence)
         return segment
     }

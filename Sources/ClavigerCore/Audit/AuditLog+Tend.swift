@@ -126,7 +126,7 @@ extension AuditLog {
             state.synced = state.written
             tell()
             let body = restored(segment, loss, aside).body(instance)
-            state.last = AuditLine.append(body, after: state.last, to: &state.pending)
+            state.append(body)
             // What is wrong with writing it is known and handled by then.
             try? write(state.last.sequence)
         case .failure(let error)?:

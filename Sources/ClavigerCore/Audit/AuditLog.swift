@@ -114,7 +114,7 @@ package final class AuditLog: @unchecked Sendable {
         var since: UInt64 = 0
     }
 
-    struct State {
+    struct State: ~Copyable {
         var file: Int32 = -1
         var segment: AuditSegment?
         /// Which file it is, whatever its path leads to now.
@@ -129,6 +129,8 @@ package final class AuditLog: @unchecked Sendable {
         var pending: [UInt8] = []
         /// What was written before, for its storage.
         var spare: [UInt8] = []
+        /// Computes their hashes.
+        var computer = SHA256.Computer()
         /// The newest record in the file.
         var written: AuditPosition
         /// Lines behind it that were on their way into the file when the log failed: any number of them may be in it.
@@ -164,6 +166,9 @@ package final class AuditLog: @unchecked Sendable {
         var rotationTried: UInt64 = 0
         var flushes: UInt64 = 0
         var records: UInt64 = 0
+
+        /// Puts a record behind the newest.
+        mutating func append(_ body: [UInt8]) { last = AuditLine.append(body, after: last, to: &pending, by: &computer) }
     }
 
     /// A log that is not open yet: `open` does it.
@@ -222,7 +227,7 @@ package final class AuditLog: @unchecked Sendable {
     }
 
     private func take(_ body: [UInt8]) -> AuditPosition {
-        state.last = AuditLine.append(body, after: state.last, to: &state.pending)
+        state.append(body)
         state.records += 1
         return state.last
     }

@@ -1,4 +1,5 @@
 import ClavigerWire
+import Glibc
 
 /// What records have in common, as it is written: made once and not for each of them.
 ///
@@ -12,15 +13,22 @@ struct AuditPhrases {
         let bytes: [UInt8]
 
         fileprivate func isOf(_ event: String, _ other: AuditRecord.Initiator) -> Bool {
-            // Texts that only mean the same are others here.
             event == self.event && initiator == other && AuditPhrases.isSame(initiator.name, other.name)
                 && AuditPhrases.isSame(initiator.caller.unit, other.caller.unit)
         }
     }
 
-    private struct Target {
+    /// From the target to where the correlation's number begins.
+    private struct Middle {
         let target: AuditRecord.Target
+        let instance: InstanceID
+        let run: String
         let bytes: [UInt8]
+
+        func isOf(_ other: AuditRecord.Target, _ instance: InstanceID, _ run: String) -> Bool {
+            target.key == other.key && target.version == other.version && self.instance == instance
+                && AuditPhrases.isSame(target.ring, other.ring) && AuditPhrases.isSame(self.run, run)
+        }
     }
 
     /// Phrases of one kind: so many are known at a time, since a worker serves few callers and keys in turn, and looks through all.
@@ -40,7 +48,7 @@ struct AuditPhrases {
     }
 
     private var beginnings = Known<Beginning>()
-    private var targets = Known<Target>()
+    private var middles = Known<Middle>()
     private var observer: (instance: InstanceID, bytes: [UInt8])?
     // The storage of the newest record.
     private var buffer: [UInt8] = []
@@ -66,18 +74,21 @@ struct AuditPhrases {
         return text.bytes
     }
 
-    /// The field that says what it was done to.
-    mutating func target(_ target: AuditRecord.Target) -> [UInt8] {
-        for index in targets.phrases.indices {
-            let known = targets.phrases[index].target
-            if known.key == target.key, known.version == target.version, AuditPhrases.isSame(known.ring, target.ring) {
-                return targets.phrases[index].bytes
-            }
+    /// Writes what it was done to, by which daemon, and the correlation.
+    mutating func write(
+        _ target: AuditRecord.Target, _ instance: InstanceID, _ correlation: Correlation, to text: inout JSONText
+    ) {
+        for index in middles.phrases.indices where middles.phrases[index].isOf(target, instance, correlation.run) {
+            text.fields(middles.phrases[index].bytes)
+            return text.endText(correlation.number)
         }
-        var text = JSONText()
-        target.write(to: &text)
-        targets.remember(Target(target: target, bytes: text.bytes))
-        return text.bytes
+        var part = JSONText()
+        target.write(to: &part)
+        part.fields(observer(instance))
+        part.beginText("correlationId", correlation.run)
+        middles.remember(Middle(target: target, instance: instance, run: correlation.run, bytes: part.bytes))
+        text.fields(part.bytes)
+        text.endText(correlation.number)
     }
 
     /// Writes the beginning for an event and who caused it, where it is known.
@@ -94,11 +105,19 @@ struct AuditPhrases {
     /// Takes a beginning as it was written.
     mutating func remember(_ beginning: Beginning) { beginnings.remember(beginning) }
 
+    // Whether the texts are the same byte for byte, which those that only mean the same are not.
     private static func isSame(_ left: String?, _ right: String?) -> Bool {
         switch (left, right) {
-        case (let left?, let right?): left.utf8.elementsEqual(right.utf8)
-        case (nil, nil): true
-        case (nil, _?), (_?, nil): false
+        case (let left?, let right?):
+            let isSame = left.utf8.withContiguousStorageIfAvailable { left in
+                right.utf8.withContiguousStorageIfAvailable { right in
+                    guard let first = left.baseAddress, let second = right.baseAddress else { return left.count == right.count }
+                    return left.count == right.count && memcmp(first, second, left.count) == 0
+                }
+            }
+            return (isSame ?? nil) ?? left.utf8.elementsEqual(right.utf8)
+        case (nil, nil): return true
+        case (nil, _?), (_?, nil): return false
         }
     }
 }

@@ -1,4 +1,5 @@
 import ClavigerWire
+import SecureMemory
 
 /// A place in an audit log: the sequence number of a record and the hash of its line, which covers all before it.
 package struct AuditPosition: Sendable, Equatable {
@@ -43,8 +44,11 @@ enum AuditLine {
     /// - Parameters:
     ///   - body: the record's fields from `"eventTime"` on, without braces.
     ///   - last: the place of the record before.
+    ///   - computer: computes hashes.
     /// - Returns: the new record's place.
-    static func append(_ body: [UInt8], after last: AuditPosition, to bytes: inout [UInt8]) -> AuditPosition {
+    static func append(
+        _ body: [UInt8], after last: AuditPosition, to bytes: inout [UInt8], by computer: inout SHA256.Computer
+    ) -> AuditPosition {
         let start = bytes.count
         bytes += opening
         JSONText.append(last.sequence + 1, to: &bytes)
@@ -53,9 +57,15 @@ enum AuditLine {
         bytes += separator
         bytes += body
         bytes.append(UInt8(ascii: "}"))
-        let hash = bytes.withUnsafeBytes { AuditHash(of: UnsafeRawBufferPointer(rebasing: $0[start...])) }
+        let hash = bytes.withUnsafeBytes { AuditHash(of: UnsafeRawBufferPointer(rebasing: $0[start...]), by: &computer) }
         bytes.append(UInt8(ascii: "\n"))
         return AuditPosition(sequence: last.sequence + 1, hash: hash)
+    }
+
+    /// The same for a single one.
+    static func append(_ body: [UInt8], after last: AuditPosition, to bytes: inout [UInt8]) -> AuditPosition {
+        var computer = SHA256.Computer()
+        return append(body, after: last, to: &bytes, by: &computer)
     }
 
     /// The chaining parts of a line.

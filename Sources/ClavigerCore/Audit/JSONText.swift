@@ -71,12 +71,16 @@ struct JSONText {
         bytes.append(UInt8(ascii: "\""))
     }
 
-    /// A correlation, as its text.
-    mutating func text(_ name: StaticString, _ value: Correlation) {
+    /// The beginning of a text whose end follows: `beginning` and a hyphen.
+    mutating func beginText(_ name: StaticString, _ beginning: String) {
         begin(name)
-        quote(value.run)
+        quote(beginning)
         bytes[bytes.count - 1] = UInt8(ascii: "-")
-        JSONText.append(value.number, to: &bytes)
+    }
+
+    /// The end of a text that was begun: a number.
+    mutating func endText(_ number: UInt64) {
+        JSONText.append(number, to: &bytes)
         bytes.append(UInt8(ascii: "\""))
     }
 
@@ -223,12 +227,19 @@ struct JSONText {
     /// Appends a number in decimal.
     static func append(_ value: some BinaryInteger, to bytes: inout [UInt8]) {
         if value < 0 { bytes.append(UInt8(ascii: "-")) }
-        var rest = value.magnitude
-        let start = bytes.count
-        repeat {
-            bytes.append(UInt8(ascii: "0") + UInt8(rest % 10))
-            rest /= 10
-        } while rest > 0
-        bytes[start...].reverse()
+        // At once, as records have several.
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: mostDigits) { text in
+            var rest = UInt64(value.magnitude)
+            var start = mostDigits
+            repeat {
+                start -= 1
+                text[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+                rest /= 10
+            } while rest > 0
+            bytes.append(contentsOf: UnsafeBufferPointer(rebasing: text[start...]))
+        }
     }
+
+    // Those of the greatest number of 64 bits.
+    private static let mostDigits = 20
 }

@@ -50,9 +50,7 @@ extension AuditRecorder {
         }
         guard durability != .off || entry.isManagement else { return nil }
         let now = time.now()
-        if refusal == nil, !entry.isManagement, let plain = request.plain(time: now),
-            let body = plain.body(trace, token.instance.id, &phrases)
-        {
+        if refusal == nil, !entry.isManagement, let body = request.plainBody(now, trace, token.instance.id, &phrases) {
             return keep(body, hold)
         }
         var record = request.record(outcome: refusal, time: now, trace: trace)

@@ -111,19 +111,6 @@ struct RequestRecord {
         return refusal.map { $0.code == .denied || fields.isEmpty } ?? false
     }
 
-    /// The record of a request that succeeded, where it is a plain one.
-    func plain(time: UInt64) -> PlainRecord? {
-        guard uses.count == 1, uses[0].count == 1, uses[0].use.code == nil, fields.isEmpty, total == nil, !isLate else {
-            return nil
-        }
-        let use = uses[0].use
-        let ring = allowed.first { $0.id == use.key }?.ring
-        let target = AuditRecord.Target(key: use.key, version: use.version, ring: ring)
-        guard target != AuditRecord.Target() else { return nil }
-        return PlainRecord(
-            time: time, event: request.opcode.entry.name, target: target, fresh: use.fresh, contexts: contexts)
-    }
-
     /// The record: items merged by key, version and outcome. A request of which every item was refused counts as refused.
     func record(outcome refusal: Refusal?, time: UInt64, trace: RequestTrace) -> AuditRecord {
         var record = AuditRecord(event: request.opcode.entry.name, time: time)
