@@ -37,13 +37,12 @@ final class HeldAnswer: Sendable {
 
 /// The answers whose records are not where they have to be yet, and who sends them.
 ///
-/// Where no disk is waited for that is the worker that found nobody at it. Those whose records a flush has settled are sent by who has
-/// flushed, by workers between two requests, and by a thread of its own, whoever gets to it first: on a machine with much to do each
-/// wait for a thread to be run can take longer than the flush.
+/// Those whose records a flush has settled are sent by who has flushed, by workers between two requests, and by a thread of its own, whoever
+/// gets to it first: on a machine with much to do each wait for a thread to be run can take longer than the flush. Those that only wait for
+/// another's write to the log's file, which are few, are sent by the thread.
 ///
 /// The workers go on meanwhile: one flush of the disk serves all answers whose records came while the one before it went on, however few
-/// workers there are, and one write to the log's file all that came during the write before it. Callers take turns: the many answers of
-/// one do not hold up the one of another.
+/// workers there are. Callers take turns: the many answers of one do not hold up the one of another.
 final class HeldAnswers: Sendable {
     private struct State {
         var waiting = FairQueue<HeldAnswer>()
@@ -56,15 +55,12 @@ final class HeldAnswers: Sendable {
             inHand[answer.number] = answer
             return answer
         }
-        /// Whether somebody sends, who looks for more before ending.
+        /// Whether the thread is at it, which looks for more before it sleeps.
         var isSending = false
-        /// Whether a worker leaves it to the thread, which has not begun yet.
-        var isHandedOver = false
         var isEnding = false
     }
 
-    /// How many answers in a row a worker sends that others left, before it leaves that to the thread: a client waits for its next
-    /// request.
+    /// How many answers in a row a worker sends that others left: a client waits for its next request.
     static let mostForOthers = 16
 
     /// How many answers who has flushed sends before the next flush: the first of some callers, in turn.
@@ -79,53 +75,15 @@ final class HeldAnswers: Sendable {
     init(handler: any RequestHandler) { self.handler = handler }
 
     /// Takes an answer, which leaves when its record is settled.
-    ///
-    /// - Parameter sends: whether the calling worker may send it, with others, when nobody else is at that.
-    func push(_ entry: InFlight, _ ticket: RecordTicket, isReply: Bool, frame: consuming ChunkChain, sends: Bool) {
+    func push(_ entry: InFlight, _ ticket: RecordTicket, isReply: Bool, frame: consuming ChunkChain) {
         let answer = HeldAnswer(
             number: handler.heldAnswers.begin(), entry: entry, ticket: ticket, isReply: isReply, frame: frame)
         let isIdle = state.withLock { state in
+            defer { state.isSending = true }
             state.waiting.push(answer, of: entry.connection.account)
-            let isIdle = !state.isSending
-            if sends { state.isSending = true }
-            return isIdle
-        }
-        guard isIdle else { return }
-        if sends { sendWaiting() } else { bell.ring() }
-    }
-
-    /// Lets the calling worker secure the record of its answer and send it, and then what came while it was at the file.
-    ///
-    /// - Returns: false when another is at it; nothing was done then.
-    func send(securing secure: () -> Refusal?, _ body: (Refusal?) -> Void) -> Bool {
-        let isFree = state.withLock { state in
-            guard !state.isSending else { return false }
-            state.isSending = true
-            return true
-        }
-        guard isFree else { return false }
-        let refusal = secure()
-        // Before the answer is sent, which takes longer than the write: who comes from now on need not leave an answer.
-        let isAlone = state.withLock { state in
-            state.isSending = !state.waiting.isEmpty
             return !state.isSending
         }
-        body(refusal)
-        if !isAlone { sendWaiting() }
-        return true
-    }
-
-    /// Sends some of what waits, for who sends; leaves the rest to the thread.
-    private func sendWaiting() {
-        sending: for _ in 0..<HeldAnswers.mostForOthers {
-            switch next() {
-            case .answer(let answer): send(answer)
-            case .wait: break sending
-            case .nothing: return
-            }
-        }
-        state.withLock { $0.isHandedOver = true }
-        bell.ring()
+        if isIdle { bell.ring() }
     }
 
     /// What has not left yet.
@@ -157,12 +115,11 @@ final class HeldAnswers: Sendable {
     /// Works until `end`, and until nothing waits.
     func run() {
         while true {
-            let (isMine, isEnding) = state.withLock { state in
-                let isMine = !state.isSending || state.isHandedOver
-                (state.isSending, state.isHandedOver) = (true, false)
-                return (isMine, state.isEnding)
+            let isEnding = state.withLock { state in
+                state.isSending = true
+                return state.isEnding
             }
-            if isMine { serve() }
+            serve()
             if isEnding { return }
             bell.wait()
         }
@@ -184,7 +141,6 @@ final class HeldAnswers: Sendable {
         case answer(HeldAnswer)
         /// All wait for the disk; this is what it comes to first.
         case wait(RecordTicket)
-        /// Whoever comes next has to see to it.
         case nothing
     }
 

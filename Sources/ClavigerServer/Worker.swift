@@ -210,7 +210,7 @@ final class Worker {
         // A reply was written from its beginning to its end; before a refusal anything may have been written.
         let isReply = isWhole && buffer.bytes[5] == FrameKind.reply.rawValue
         if isWhole {
-            answer(entry, UnsafeRawBufferPointer(buffer.prefix(length)), isReply: isReply, isGuest: scheduling is GuestScheduling)
+            answer(entry, UnsafeRawBufferPointer(buffer.prefix(length)), isReply: isReply)
         } else {
             core.logger.error("an answer of impossible length was discarded", metadata: ["opcode": "\(entry.opcode.entry.name)"])
             if entry.claim() { entry.connection.finish(entry, Refusal(.internalError)) }
@@ -222,22 +222,16 @@ final class Worker {
     }
 
     /// Sends a whole answer, or has it wait for its record.
-    private func answer(_ entry: InFlight, _ frame: UnsafeRawBufferPointer, isReply: Bool, isGuest: Bool) {
+    private func answer(_ entry: InFlight, _ frame: UnsafeRawBufferPointer, isReply: Bool) {
         guard let ticket else { return send(entry, frame, isReply: isReply, nil) }
-        // A refusal has been counted as one.
-        let secure = { self.handler.secure(ticket, of: isReply ? entry.opcode : nil) }
-        let sendIt = { self.send(entry, frame, isReply: isReply, $0) }
-        // A guest does not send for others: its host has the token. Nor does the reserved worker, which must not get stuck in the disk.
-        let sends = !ticket.isFlushed && !isGuest && post.role == .token
-        if !sends || !core.held.send(securing: secure, sendIt) {
-            var chain = ChunkChain(core.pool)
-            // Not from what is kept for replies: an answer that may leave must not lack the room.
-            if chain.reserve(frame.count, for: .input) {
-                chain.append(frame)
-                return core.held.push(entry, ticket, isReply: isReply, frame: chain, sends: sends)
-            }
-            sendIt(secure())
+        var chain = ChunkChain(core.pool)
+        // Not from what is kept for replies: an answer that may leave must not lack the room.
+        if chain.reserve(frame.count, for: .input) {
+            chain.append(frame)
+            return core.held.push(entry, ticket, isReply: isReply, frame: chain)
         }
+        // A refusal has been counted as one.
+        send(entry, frame, isReply: isReply, handler.secure(ticket, of: isReply ? entry.opcode : nil))
     }
 
     private func send(_ entry: InFlight, _ frame: UnsafeRawBufferPointer, isReply: Bool, _ refusal: Refusal?) {
@@ -272,11 +266,16 @@ final class Worker {
         let host: Worker
         var isAbandoned: Bool { entry.isAbandoned }
         func letOthersIn() {}
+        // The host has the token meanwhile.
+        var mayWrite: Bool { false }
         func hold(until ticket: RecordTicket) -> Bool { host.hold(until: ticket) }
     }
 }
 
 extension Worker: RequestScheduling {
+    // One that never enters the token must not get stuck in the disk either.
+    var mayWrite: Bool { post.role == .token }
+
     var isAbandoned: Bool { post.requests.0?.isAbandoned ?? true }
 
     func hold(until ticket: RecordTicket) -> Bool {

@@ -179,71 +179,30 @@ import Testing
 
     // MARK: records that only have to be in the file
 
-    /// The worker that finds nobody writing writes, answers, and sees to what came meanwhile; others do not wait for it.
-    @Test func aWorkerSendsForOthersToo() throws {
+    /// What waits for another's write is sent by the thread, and no worker waits with it.
+    @Test func workersGoOnWhileAnotherIsAtTheFile() throws {
         let gate = Gate()
-        let writes = Mutex<[UInt64]>([])
-        let isWorker = Mutex<[Bool]>([])
+        let writers = Mutex<[String]>([])
         let service = TestService(
-            disk: { number in
-                writes.withLock { $0.append(number) }
-                isWorker.withLock { $0.append(HeldTests.threadName.hasPrefix("clv-worker")) }
+            disk: { _ in
+                writers.withLock { $0.append(HeldTests.threadName) }
                 gate.wait()
                 return nil
             }, isFlushed: false)
         try TestServer.run(workers: 2, service: service) { server in
             let client = try server.connect()
-            try client.send(TestClient.frame(.wrap, id: 1, body: [1]))
-            #expect(Patience.until { gate.arrived == 1 })
-            for id in 2...9 as ClosedRange<UInt32> { try client.send(TestClient.frame(.wrap, id: id, body: [UInt8(id)])) }
-            // What the other worker left to it.
-            #expect(Patience.until { server.server.core.held.answers.count == 8 })
+            for id in 1...9 as ClosedRange<UInt32> { try client.send(TestClient.frame(.wrap, id: id, body: [UInt8(id)])) }
+            #expect(Patience.until { server.server.core.held.answers.count == 9 && gate.arrived == 1 })
             #expect(server.server.figures.requests == 0, "an answer left before its record")
             gate.letIn()
             let answered = try (1...9).map { _ in try client.next() }
             for frame in answered { #expect(frame.body == [UInt8(frame.header.requestID)]) }
-            #expect(answered.first?.header.requestID == 1 && Set(answered.map(\.header.requestID)) == Set(1...9))
-            // Its own, and then those of the others.
-            #expect(writes.withLock { $0.first == 1 && $0.count == 1 + 8 })
-            #expect(isWorker.withLock { $0.allSatisfy(\.self) }, "a thread was woken for it")
+            #expect(Set(answered.map(\.header.requestID)) == Set(1...9))
+            #expect(writers.withLock { $0.count == 9 && $0.allSatisfy { $0 == "clv-sender" } })
         }
     }
 
-    /// A worker, whose connection waits for it, is not kept for ever by what others leave: the thread takes over.
-    @Test func aWorkerSendsForOthersOnlyForAWhile() throws {
-        let released = Atomic<UInt64>(0)
-        let names = Mutex<[UInt64: String]>([:])
-        let service = TestService(
-            disk: { number in
-                let isFirst = names.withLock { names in
-                    defer { names[number] = names[number] ?? HeldTests.threadName }
-                    return names[number] == nil
-                }
-                if isFirst { _ = Patience.until { released.load(ordering: .acquiring) >= number } }
-                return nil
-            }, isFlushed: false)
-        try TestServer.run(workers: 2, service: service) { server in
-            let client = try server.connect()
-            let most = UInt32(HeldAnswers.mostForOthers)
-            for id in 1...(most + 3) {
-                try client.send(TestClient.frame(.wrap, id: id, body: [UInt8(id)]))
-                let held = server.server.core.held
-                #expect(id == 1 || Patience.until { held.answers.contains { $0.entry.request.header.requestID == id } })
-                // The next is there before this one may go.
-                released.store(UInt64(id) - 1, ordering: .releasing)
-                if id > 1 { #expect(try client.next().header.requestID == id - 1) }
-                #expect(Patience.until { names.withLock { $0[UInt64(id)] != nil } })
-            }
-            released.store(UInt64(most) + 3, ordering: .releasing)
-            #expect(try client.next().header.requestID == most + 3)
-            let by = names.withLock { $0 }
-            for number in 1...UInt64(most + 1) { #expect(by[number]?.hasPrefix("clv-worker") == true) }
-            for number in UInt64(most + 2)...UInt64(most + 3) { #expect(by[number] == "clv-sender", "\(by)") }
-        }
-    }
-
-    /// A file that does not take a record keeps one worker, in whose place comes another; its request and what others left to it are
-    /// refused at their deadlines, and take no more memory then.
+    /// A file that does not take a record keeps no worker: what waits for it is refused at its deadline, and takes no more memory then.
     @Test func whatTheFileHoldsUpIsRefusedAtItsDeadline() throws {
         let gate = Gate()
         let service = TestService(
@@ -261,7 +220,7 @@ import Testing
             for _ in 1...13 { #expect(try client.next().refusal == .deadline) }
             // But for what each worker keeps to read into: twelve answers had a chunk each.
             #expect(Patience.until { pool.available >= whole - 3 })
-            #expect(Patience.until { server.server.figures.replaced == 1 })
+            #expect(server.server.figures.replaced == 0)
             gate.letIn()
             #expect(try client.ask(.wrap, id: 14, body: [4]).body == [4])
         }

@@ -28,12 +28,14 @@ extension AuditLog {
 
     /// Looks for records, by their ids, behind record `after`. Throws while the log fails.
     ///
-    /// - Returns: the ids of those that are in the log.
+    /// - Returns: the ids of those that are in the log, or on their way into the file.
     func find(_ bodies: [OperationID: [UInt8]], after: UInt64) throws(AuditFailure) -> Set<OperationID> {
-        // With those that were still on their way into the file.
-        try within { () throws(AuditFailure) in try write(state.last.sequence) }
+        let search = AuditSearch(bodies, after: after)
+        // Before the files are read, into which it may come meanwhile.
+        let underWay = try within { state.attempted + state.pending }
         do throws(FileError) {
-            return try AuditSearch(bodies, after: after).found(in: AuditSegment.list(settings.directory), known: position)
+            let found = try search.found(in: AuditSegment.list(settings.directory), known: position)
+            return found.union(search.found(in: underWay))
         } catch {
             throw AuditFailure("\(error)")
         }

@@ -14,7 +14,7 @@ package struct AuditFailure: Error, Sendable, Equatable, CustomStringConvertible
 }
 
 /// Stands for a record that is not where it has to be yet.
-package struct RecordTicket: Sendable {
+package struct RecordTicket: Sendable, Equatable {
     package let sequence: UInt64
     /// Of which stretch without failures: what was waiting when the log failed is given up.
     let epoch: Int
@@ -226,6 +226,29 @@ package final class AuditLog: @unchecked Sendable {
         return ticket
     }
 
+    /// Appends a record that has to be in the file, and puts it there unless somebody is at the file.
+    ///
+    /// - Returns: what to `secure` when another was; nil when the record is in the file.
+    func addWritten(_ body: [UInt8]) throws(AuditFailure) -> RecordTicket? {
+        try within { () throws(AuditFailure) in
+            let ticket = RecordTicket(sequence: take(body).sequence, epoch: state.epoch, isFlushed: false)
+            return try writeIfFree(ticket) ? nil : ticket
+        }
+    }
+
+    /// Puts the record of `ticket`, which has to be in the file, there unless somebody is at the file.
+    ///
+    /// - Returns: whether it is there.
+    func secureIfFree(_ ticket: RecordTicket) throws(AuditFailure) -> Bool {
+        try within(ticket.epoch) { () throws(AuditFailure) in try writeIfFree(ticket) }
+    }
+
+    private func writeIfFree(_ ticket: RecordTicket) throws(AuditFailure) -> Bool {
+        guard !state.writing.isGoing else { return false }
+        try write(ticket.sequence)
+        return true
+    }
+
     private func take(_ body: [UInt8]) -> AuditPosition {
         state.append(body)
         state.records += 1
@@ -265,10 +288,10 @@ package final class AuditLog: @unchecked Sendable {
         try within(stretch) { () throws(AuditFailure) in try flush(state.last.sequence) }
     }
 
-    private func within(_ stretch: Int, _ body: () throws(AuditFailure) -> Void) throws(AuditFailure) {
+    private func within<R>(_ stretch: Int, _ body: () throws(AuditFailure) -> R) throws(AuditFailure) -> R {
         try within { () throws(AuditFailure) in
             guard state.epoch == stretch else { throw AuditFailure("the log was interrupted") }
-            try body()
+            return try body()
         }
     }
 

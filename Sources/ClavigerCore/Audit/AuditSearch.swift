@@ -21,12 +21,22 @@ struct AuditSearch {
         guard !bodies.isEmpty else { return found }
         for segment in AuditScan.part(of: segments, after: after, known: known) {
             try AuditLines.read(segment.path, failed: { $0 }) { (line, _) throws(FileError) in
-                guard let parts = AuditLine.parts(line), parts.sequence > after, let id = AuditLine.id(parts, line),
-                    let wanted = bodies[id], AuditLine.body(parts, line).elementsEqual(wanted.body)
-                else { return }
-                found.insert(wanted.id)
+                if let id = id(of: line) { found.insert(id) }
             }
         }
         return found
+    }
+
+    /// Those that are among these lines.
+    func found(in lines: [UInt8]) -> Set<OperationID> {
+        Set(lines.split(separator: UInt8(ascii: "\n")).compactMap { $0.withUnsafeBytes { id(of: $0) } })
+    }
+
+    // The id of the record that the line is; nil when it is none of those looked for.
+    private func id(of line: UnsafeRawBufferPointer) -> OperationID? {
+        guard let parts = AuditLine.parts(line), parts.sequence > after, let id = AuditLine.id(parts, line),
+            let wanted = bodies[id], AuditLine.body(parts, line).elementsEqual(wanted.body)
+        else { return nil }
+        return wanted.id
     }
 }

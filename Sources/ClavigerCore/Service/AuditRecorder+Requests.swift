@@ -35,11 +35,12 @@ extension AuditRecorder {
     ///
     /// - Parameters:
     ///   - phrases: the calling worker's.
+    ///   - mayWrite: whether the calling thread may be kept by the log's file.
     ///   - hold: is offered the ticket of a record that is not on the disk yet; true when the answer waits for it elsewhere.
     /// - Returns: the refusal to answer with instead, where there is no recording it.
     func keep(
         _ request: RequestRecord, _ refusal: Refusal?, _ trace: RequestTrace, _ phrases: inout AuditPhrases,
-        hold: (RecordTicket) -> Bool
+        mayWrite: Bool, hold: (RecordTicket) -> Bool
     ) -> Refusal? {
         let entry = request.request.opcode.entry
         if refusal == nil, entry.permission == .observe { return nil }
@@ -51,7 +52,7 @@ extension AuditRecorder {
         guard durability != .off || entry.isManagement else { return nil }
         let now = time.now()
         if refusal == nil, !entry.isManagement, let body = request.plainBody(now, trace, token.instance.id, &phrases) {
-            return keep(body, hold)
+            return keep(body, mayWrite: mayWrite, hold)
         }
         var record = request.record(outcome: refusal, time: now, trace: trace)
         // Known in the log and in the outbox by one name, should it have to go there: a flush that failed leaves it in the file.
@@ -62,15 +63,18 @@ extension AuditRecorder {
         let isRefused = refusal != nil || request.isCounted(nil)
         do throws(AuditFailure) {
             let body = record.body(token.instance.id, &phrases)
-            // The thread that answers how the daemon is must not get stuck in the disk.
             let isHeld = !entry.isManagement && entry.permission != .observe
-            let added = try log.add(body, flushed: entry.isManagement || isHeld && durability == .fsync)
+            let isFlushed = entry.isManagement || isHeld && durability == .fsync
+            let added = try log.add(body, flushed: isFlushed)
             ticket = added
-            if !isHeld || !hold(added) {
-                try log.secure(added)
-            } else if isRefused {
-                underWay.withLock { $0.append((added, record)) }
+            if !isFlushed, mayWrite, try log.secureIfFree(added) { return nil }
+            if isHeld && hold(added) || isRefused && !mayWrite && !entry.isManagement {
+                // What was refused gives nothing away: nobody need wait for its record, least of all the thread that answers how the
+                // daemon is.
+                if isRefused { underWay.withLock { $0.append((added, record)) } }
+                return nil
             }
+            try log.secure(added)
             return nil
         } catch {
             guard isRefused, let kind else { return keepAside(record, ticket, entry) }
@@ -86,10 +90,15 @@ extension AuditRecorder {
     }
 
     // The body of a plain record. Nobody waits for it but the answer.
-    private func keep(_ body: [UInt8], _ hold: (RecordTicket) -> Bool) -> Refusal? {
+    private func keep(_ body: [UInt8], mayWrite: Bool, _ hold: (RecordTicket) -> Bool) -> Refusal? {
         do throws(AuditFailure) {
-            let ticket = try log.add(body, flushed: durability == .fsync)
-            if !hold(ticket) { try log.secure(ticket) }
+            let ticket =
+                if durability == .buffered, mayWrite {
+                    try log.addWritten(body)
+                } else {
+                    try log.add(body, flushed: durability == .fsync)
+                }
+            if let ticket, !hold(ticket) { try log.secure(ticket) }
             return nil
         } catch {
             return Refusal(.auditUnavailable, retryAfter: 1_000)

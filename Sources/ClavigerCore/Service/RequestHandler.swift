@@ -33,9 +33,12 @@ package protocol RequestScheduling {
     ///
     /// - Returns: false when the server cannot: then whoever handles the request waits.
     func hold(until ticket: RecordTicket) -> Bool
+    /// Whether the calling thread may write to a file, which may keep it for long. Otherwise records are left to others.
+    var mayWrite: Bool { get }
 }
 
 extension RequestScheduling {
+    package var mayWrite: Bool { true }
     package func hold(until ticket: RecordTicket) -> Bool { false }
 }
 

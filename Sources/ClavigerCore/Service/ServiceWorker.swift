@@ -89,7 +89,7 @@ final class ServiceWorker: RequestWorker {
         guard let audit = service.audit, let trace else { return nil }
         var record = record
         record.isLate = scheduling.isAbandoned
-        return audit.keep(record, refusal, trace, &phrases, hold: hold)
+        return audit.keep(record, refusal, trace, &phrases, mayWrite: scheduling.mayWrite, hold: hold)
     }
 
     func delivered() {

@@ -212,6 +212,36 @@ import Testing
         #expect(try log.read(log.segments[0].path).starts(with: before))
     }
 
+    /// Who finds nobody at the file writes; who finds somebody there does not wait.
+    @Test func whoFindsAnotherAtTheFileGoesOn() throws {
+        let (gate, isShut) = (Gate(), Shared(Atomic(false)))
+        let log = try TestLog {
+            $0.put = { file, bytes, offset in
+                if isShut.value.load(ordering: .relaxed) { gate.wait() }
+                return AuditLog.put(file, bytes, offset)
+            }
+        }
+        let audit = log.log
+        let body = AuditRecord(event: "wrap", time: 1).body(TestLog.instance)
+        #expect(try audit.addWritten(body) == nil)
+        #expect(try log.lines().count == 1)
+        gate.shut()
+        isShut.value.store(true, ordering: .relaxed)
+        let isWritten = Shared(Atomic(false))
+        let first = Worker { isWritten.value.store((try? audit.addWritten(body)) == .some(nil), ordering: .relaxed) }
+        while !gate.isHeld { usleep(1_000) }
+        let ticket = try #require(try audit.addWritten(body))
+        #expect(try !audit.secureIfFree(ticket))
+        #expect(try log.lines().count == 1)
+        isShut.value.store(false, ordering: .relaxed)
+        gate.open()
+        first.join()
+        let wasWritten = isWritten.value.load(ordering: .relaxed)
+        #expect(wasWritten)
+        #expect(try audit.secureIfFree(ticket))
+        #expect(try log.lines().count == 3 && log.finding() == nil)
+    }
+
     /// After a flush that failed the kernel holds for clean what the disk never got: it is written again before it counts.
     @Test func whatAFailedFlushLostIsWrittenAgain() throws {
         let disk = ForgetfulDisk()
