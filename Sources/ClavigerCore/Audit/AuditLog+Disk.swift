@@ -73,24 +73,14 @@ extension AuditLog {
                 guard epoch == state.epoch else { throw interruption }
                 continue
             }
-            let (lines, target, file) = (state.pending, state.last, state.file)
-            state.attempted = lines
-            state.pending = state.spare
-            state.spare = []
-            state.pending.removeAll(keepingCapacity: true)
+            let (lines, target, file) = state.takePending()
             let code = atDisk(.writing) { lines.withUnsafeBytes { settings.put(file, $0, nil) } }
             // Given up meanwhile; recovery finds what of it is in the file.
             guard epoch == state.epoch else { throw interruption }
             guard code == 0 else { throw fail("write", code) }
-            state.size += lines.count
-            state.written = target
-            state.attempted = []
-            if lines.capacity <= AuditLog.mostSpare { state.spare = lines }
+            state.note(written: lines, to: target)
         }
     }
-
-    /// The longest storage that is kept for the next records: what a burst needed is given back.
-    static let mostSpare = 64 << 10
 
     /// Lets others in while `body` is at the disk. Under the monitor, and not during another stay of the kind.
     func atDisk<R>(_ task: DiskTask, _ body: () -> R) -> R {
@@ -234,6 +224,27 @@ extension AuditLog {
 }
 
 extension AuditLog.State {
+    /// The longest storage that is kept for the next records: what a burst needed is given back.
+    private static var mostSpare: Int { 64 << 10 }
+
+    /// The lines that are to be written, up to which record, and to which file. Others that come meanwhile are for the next write.
+    mutating func takePending() -> (lines: [UInt8], target: AuditPosition, file: Int32) {
+        let lines = pending
+        attempted = lines
+        pending = spare
+        spare = []
+        pending.removeAll(keepingCapacity: true)
+        return (lines, last, file)
+    }
+
+    /// Notes that these lines are in the file.
+    mutating func note(written lines: consuming [UInt8], to target: AuditPosition) {
+        size += lines.count
+        written = target
+        attempted = []
+        if lines.capacity <= AuditLog.State.mostSpare { spare = lines }
+    }
+
     subscript(task: AuditLog.DiskTask) -> AuditLog.Stay {
         get {
             switch task {

@@ -50,6 +50,8 @@ struct AuditPhrases {
     private var beginnings = Known<Beginning>()
     private var middles = Known<Middle>()
     private var observer: (instance: InstanceID, bytes: [UInt8])?
+    // The time of the newest record, as its field.
+    private var newest: (second: UInt64, bytes: [UInt8]) = (.max, [])
     // The storage of the newest record.
     private var buffer: [UInt8] = []
 
@@ -73,6 +75,26 @@ struct AuditPhrases {
         observer = (instance, text.bytes)
         return text.bytes
     }
+
+    /// Writes when it was, in milliseconds since 1970.
+    mutating func write(time: UInt64, to text: inout JSONText) {
+        let time = min(time, AuditTime.latest)
+        if newest.second == time / 1_000 {
+            let place = newest.bytes.count - AuditPhrases.millisecondsFromEnd
+            let digits = Int(time % 1_000)
+            newest.bytes[place] = UInt8(ascii: "0") + UInt8(digits / 100)
+            newest.bytes[place + 1] = UInt8(ascii: "0") + UInt8(digits / 10 % 10)
+            newest.bytes[place + 2] = UInt8(ascii: "0") + UInt8(digits % 10)
+        } else {
+            var part = JSONText()
+            part.time("eventTime", time)
+            newest = (time / 1_000, part.bytes)
+        }
+        text.fields(newest.bytes)
+    }
+
+    // Three digits, a letter and a quotation mark end it.
+    private static let millisecondsFromEnd = 5
 
     /// Writes what it was done to, by which daemon, and the correlation.
     mutating func write(

@@ -3,8 +3,8 @@ package enum AuditTime {
     /// Bytes of a time from year 0 to 9999.
     package static let length = 24
 
-    /// Milliseconds of year 10000: later times do not fit the form.
-    private static let end: UInt64 = 253_402_300_800_000
+    /// The last millisecond of year 9999, which stands for all later ones: they do not fit the form.
+    static let latest: UInt64 = 253_402_300_799_999
 
     /// The time of milliseconds since 1970.
     package static func text(_ milliseconds: UInt64) -> String {
@@ -15,7 +15,7 @@ package enum AuditTime {
 
     /// Appends the time of milliseconds since 1970.
     static func append(_ milliseconds: UInt64, to bytes: inout [UInt8]) {
-        let time = min(milliseconds, end - 1)
+        let time = min(milliseconds, latest)
         let (year, month, day) = date(Int(time / 86_400_000))
         let second = Int(time / 1000 % 86_400)
         // At once, as every record has one.

@@ -152,13 +152,23 @@ struct JSONText {
     }
 
     private mutating func begin(_ name: StaticString?) {
-        if needsComma { bytes.append(UInt8(ascii: ",")) }
+        let comma = needsComma ? 1 : 0
         needsComma = true
-        guard let name else { return }
-        bytes.append(UInt8(ascii: "\""))
-        name.withUTF8Buffer { bytes.append(contentsOf: $0) }
-        bytes.append(UInt8(ascii: "\""))
-        bytes.append(UInt8(ascii: ":"))
+        guard let name else {
+            if comma > 0 { bytes.append(UInt8(ascii: ",")) }
+            return
+        }
+        // At once: every field of a record begins so.
+        name.withUTF8Buffer { name in
+            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: name.count + 4) { text in
+                text[0] = UInt8(ascii: ",")
+                text[comma] = UInt8(ascii: "\"")
+                for index in name.indices { text[comma + 1 + index] = name[index] }
+                text[comma + 1 + name.count] = UInt8(ascii: "\"")
+                text[comma + 2 + name.count] = UInt8(ascii: ":")
+                bytes.append(contentsOf: UnsafeBufferPointer(rebasing: text[..<(comma + name.count + 3)]))
+            }
+        }
     }
 
     private mutating func quote(_ text: String) {

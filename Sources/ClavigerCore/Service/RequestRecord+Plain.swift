@@ -19,7 +19,7 @@ extension RequestRecord {
         let entry = allowed.firstIndex { $0.id == use.key }
         let target = AuditRecord.Target(key: use.key, version: use.version, ring: entry.map { allowed[$0].ring })
         var text = JSONText(reusing: phrases.takeBuffer())
-        text.time("eventTime", time)
+        phrases.write(time: time, to: &text)
         guard let isDataEvent = phrases.write(request.opcode.entry.name, trace.initiator, to: &text) else { return nil }
         phrases.write(target, instance, trace.correlation, to: &text)
         text.flag("dataEvent", isDataEvent)

@@ -42,7 +42,7 @@ import Testing
     @Test func aPlainRecordIsWhatTheWholeOneWouldBe() throws {
         var random = SeededGenerator(seed: 5)
         var phrases = AuditPhrases()
-        let instance = InstanceID(high: 7, low: 8)
+        let instances = [InstanceID(high: 7, low: 8), InstanceID(high: 7, low: 9)]
         var written = 0
         for index in 0..<1_000 {
             let opcode = [Opcode.wrap, .unwrap, .rewrap, .keyRead].randomElement(using: &random)!
@@ -55,6 +55,7 @@ import Testing
                 let context = try Context.encode(["tenant", "\(index % 10)"])
                 record.note(context: context)
             }
+            let instance = instances.randomElement(using: &random)!
             var isPlain = true
             switch index % 29 {
             case 1: record.note(key: key, version: version, fresh: opcode == .rewrap ? 4 : nil)
@@ -68,10 +69,13 @@ import Testing
                 pid: .random(in: 1...2, using: &random), uid: 4, gid: 100, groups: [],
                 unit: [nil, "a.service"].randomElement(using: &random)!, pidfdVerified: true)
             let trace = RequestTrace(
-                correlation: Correlation(run: "4x", number: UInt64(index) << 40),
+                correlation: Correlation(
+                    run: ["4x", "", "5"].randomElement(using: &random)!, number: [UInt64(index) << 40, 0, .max][index % 3]),
                 request: .random(in: 0 ... .max, using: &random),
                 initiator: AuditRecord.Initiator(caller: caller, name: ["alice", nil].randomElement(using: &random)!))
-            let time = UInt64.random(in: 0...260_000_000_000_000, using: &random)
+            // Mostly in the second of the one before; the last beyond what the form can say.
+            let second = UInt64(index / 4) * 1_100_000_000_000
+            let time = second + .random(in: 0..<1_000, using: &random)
             let whole = record.record(outcome: nil, time: time, trace: trace)
             #expect(record.isPlain == isPlain)
             let bytes = record.plainBody(time, trace, instance, &phrases)
