@@ -202,7 +202,8 @@ import Testing
         }
     }
 
-    /// A file that does not take a record keeps no worker: what waits for it is refused at its deadline, and takes no more memory then.
+    /// A file that takes no records keeps no worker beside the one that writes to it: what waits is refused at its deadline, and takes no
+    /// more memory then.
     @Test func whatTheFileHoldsUpIsRefusedAtItsDeadline() throws {
         let gate = Gate()
         let service = TestService(

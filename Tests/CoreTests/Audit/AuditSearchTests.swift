@@ -20,6 +20,10 @@ import Testing
             settings: log.log.settings, instance: TestLog.instance, anchor: nil, surroundings: log.log.surroundings)
         #expect(fresh.open(lookingFor: bodies, after: 2) == Set(ids.prefix(2)))
         #expect(try fresh.find(bodies, after: 3) == [ids[1]])
+        // On its way into the file, and in no file yet.
+        try fresh.add(#require(bodies[ids[3]]), flushed: false)
+        #expect(try !log.lines().contains { $0.contains("\(ids[3])") })
+        #expect(try fresh.find(bodies, after: 3) == [ids[1], ids[3]])
     }
 
     /// A gap that has been recorded is no second one for who looks for a record on both its sides. What stands before it counts as written
