@@ -29,8 +29,8 @@ public enum SHA256 {
         precondition(isDone, "libcrypto has no SHA-256")
     }
 
-    /// Computes one digest after another. Keeps what a single one would make and throw away, which for a text of some hundred bytes costs
-    /// about as much as the digest.
+    /// Computes one digest after another. Keeps the context, which a single one makes and throws away: a part of what the digest of some
+    /// hundred bytes costs.
     public struct Computer: ~Copyable {
         private let context: OpaquePointer
 
