@@ -94,7 +94,8 @@ import Testing
             let before = dup(pair.left)
             close(before)
             for _ in 0..<200 { _ = try PeerIdentity.caller(of: pair.left) }
-            exit(before >= 0 && dup(pair.left) == before ? 7 : 1)
+            // The lowest that is free: a leak raises it by 200. This process's own threads may open or close a few meanwhile.
+            exit(before >= 0 && dup(pair.left) < before + 100 ? 7 : 1)
         }
     }
 

@@ -12,6 +12,8 @@ extension AuditLog {
         let epoch = state.epoch
         while state.synced.sequence < sequence {
             try write(state.last.sequence)
+            // While this was at the file or waited for it, another may have flushed for all.
+            guard state.synced.sequence < sequence else { return }
             guard !state.syncing.isGoing else {
                 awaitDisk(state.syncing)
                 guard epoch == state.epoch else { throw interruption }
