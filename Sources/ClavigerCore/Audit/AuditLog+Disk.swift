@@ -51,7 +51,8 @@ extension AuditLog {
         }
     }
 
-    /// Has another flush record `sequence`, and waits for it. Under the monitor.
+    /// Has the thread that flushes for others, if there is one, flush record `sequence`, and waits for it: that thread is stuck in a disk
+    /// that hangs, and who waits is not. Under the monitor.
     func awaitFlush(_ sequence: UInt64) throws(AuditFailure) {
         let epoch = state.epoch
         if sequence > state.wanted {

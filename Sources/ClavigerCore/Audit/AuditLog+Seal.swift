@@ -107,6 +107,7 @@ extension AuditLog {
         }
         if code != 0 { throw fail("sync", code) }
         state.synced = state.written
+        tell()
         switch outcome {
         case .success(let file)?: begin(segment, file)
         case .failure(let error)?:

@@ -265,8 +265,7 @@ package final class AuditLog: @unchecked Sendable {
         try within { () throws(AuditFailure) in
             // Its number may be another record's by now.
             guard ticket.epoch == state.epoch else { throw state.failure ?? AuditFailure("the log was interrupted") }
-            guard ticket.isFlushed else { return try write(ticket.sequence) }
-            if state.hasFlusher { try awaitFlush(ticket.sequence) } else { try flush(ticket.sequence) }
+            if ticket.isFlushed { try awaitFlush(ticket.sequence) } else { try write(ticket.sequence) }
         }
     }
 
@@ -285,7 +284,7 @@ package final class AuditLog: @unchecked Sendable {
 
     /// Makes sure that all that was appended in this stretch is on the disk. Throws when the log has failed since: some of it may be lost.
     func flush(in stretch: Int) throws(AuditFailure) {
-        try within(stretch) { () throws(AuditFailure) in try flush(state.last.sequence) }
+        try within(stretch) { () throws(AuditFailure) in try awaitFlush(state.last.sequence) }
     }
 
     private func within<R>(_ stretch: Int, _ body: () throws(AuditFailure) -> R) throws(AuditFailure) -> R {

@@ -63,14 +63,13 @@ extension AuditRecorder {
         let isRefused = refusal != nil || request.isCounted(nil)
         do throws(AuditFailure) {
             let body = record.body(token.instance.id, &phrases)
-            let isHeld = !entry.isManagement && entry.permission != .observe
-            let isFlushed = entry.isManagement || isHeld && durability == .fsync
+            // Where the disk is flushed first, another is at it: one that hangs keeps no worker, whom a change would wait for.
+            let isFlushed = entry.isManagement || durability == .fsync
             let added = try log.add(body, flushed: isFlushed)
             ticket = added
             if !isFlushed, mayWrite, try log.secureIfFree(added) { return nil }
-            if isHeld && hold(added) || isRefused && !mayWrite && !entry.isManagement {
-                // What was refused gives nothing away: nobody need wait for its record, least of all the thread that answers how the
-                // daemon is.
+            if !entry.isManagement, hold(added) {
+                // Nobody is given another answer than a refusal when its record does not get there.
                 if isRefused { underWay.withLock { $0.append((added, record)) } }
                 return nil
             }

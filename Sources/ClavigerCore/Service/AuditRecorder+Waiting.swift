@@ -63,12 +63,12 @@ extension AuditRecorder {
         }
         guard !late.isEmpty else { return }
         do throws(AuditFailure) {
-            let stretch = log.stretch
+            guard let stretch = log.stretch else { throw AuditFailure("the log fails") }
             // A flush that failed may have left it in the file.
             let bodies = late.compactMap { late in late.record.id.map { ($0, late.record.body(token.instance.id)) } }
             let found = try log.find(Dictionary(bodies) { first, _ in first }, after: late.map(\.after).min() ?? 0)
             // While it fails it may yet lose what is there.
-            guard let stretch, log.stretch == stretch else { throw AuditFailure("the log was interrupted") }
+            try log.flush(in: stretch)
             for item in late where item.record.id.map(found.contains) != true { append(item.record) }
         } catch {
             stranded.withLock { $0 = late + $0 }

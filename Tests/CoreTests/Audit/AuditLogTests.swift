@@ -226,6 +226,31 @@ import Testing
         #expect(try log.verify().first == 1)
     }
 
+    /// Where no new file can be made, what was flushed for it counts all the same: nobody waits for it any longer.
+    @Test func whatWasFlushedForANewFileCounts() throws {
+        let meanwhile = Shared(Mutex<(@Sendable () -> Void)?>(nil))
+        let log = try TestLog {
+            $0.sync = { file in
+                meanwhile.value.withLock { $0.take() }?()
+                return fdatasync(file) == 0 ? 0 : errno
+            }
+        }
+        let audit = log.log
+        log.signer.isAway.store(true, ordering: .relaxed)
+        try log.append(3)
+        // While the records before the new file are flushed for a checkpoint, another comes.
+        let body = AuditRecord(event: "wrap", time: 1).body(TestLog.instance)
+        meanwhile.value.withLock { $0 = { _ = try? audit.append(body, flushed: false) } }
+        // Its name is taken.
+        let next = AuditSegment(directory: log.path, first: 5).path
+        try #require(mkdir(next, 0o700) == 0)
+        #expect(audit.rotate("asked for") == nil)
+        #expect(audit.failure == nil && audit.position.sequence == 4)
+        rmdir(next)
+        #expect(audit.rotate("asked for") != nil)
+        #expect(try log.segments.count == 2)
+    }
+
     @Test func checkpointsComeByTime() throws {
         let log = try TestLog { $0.checkpointInterval = 60_000_000_000 }
         func checkpoints() throws -> UInt64 { try log.verify().checkpoints }

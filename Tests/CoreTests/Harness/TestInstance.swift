@@ -19,13 +19,16 @@ final class TestInstance {
     let clock = TestClock()
     // The lock on the token's storage ends with the service, so there is never a second one.
     private var running: Service?
+    private let isRecorded: Bool
 
     static let pin = "user-pin-of-the-tests"
 
     /// Makes a token and an instance on it, and takes hold of the token.
     ///
-    /// - Parameter pinFile: whether the daemon finds its PIN in a file; else it waits for `unlock`.
-    init(pinFile: Bool = true) throws {
+    /// - Parameters:
+    ///   - pinFile: whether the daemon finds its PIN in a file; else it waits for `unlock`.
+    ///   - durability: how an audit log is kept; nil for none.
+    init(pinFile: Bool = true, durability: String? = nil) throws {
         store = try SoftTokenStore()
         SoftToken.activate(store)
         let source = pinFile ? "pin-file = \"\(store.directory)/pin\"" : ""
@@ -39,7 +42,9 @@ final class TestInstance {
             [token]
             uri = "pkcs11:token=test"
             \(source)
+            \(durability.map { "[audit]\ndurability = \"\($0)\"" } ?? "")
             """
+        isRecorded = durability != nil
         configuration = try Configuration.parse(Array(text.utf8), file: "test.toml")
         var request = TokenInit.Request()
         request.userPIN = try TestInstance.secret(TestInstance.pin)
@@ -50,9 +55,10 @@ final class TestInstance {
 
     private func begin() throws {
         let service = try Service(
-            configuration: configuration, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, records: false,
+            configuration: configuration, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, records: isRecorded,
             time: clock.source, whenStuck: { Issue.record("\($0)") })
         service.token.start()
+        service.audit?.start()
         running = service
     }
 

@@ -151,8 +151,10 @@ import Testing
         let key = try client.createKey(name: "disk").id
         _ = try client.wrap(.id(key), [1])
         try writeFile(cue, "")
-        let hasty = Client(ClientOptions(socketPath: daemon.socket, deadline: .milliseconds(300), retries: 0))
-        #expect(refusal { () throws(ClientError) in try hasty.wrap(.id(key), [1]) } == .deadline)
+        let item = WrapItem(input: .given(ByteRange(offset: 0, count: 1)))
+        let hasty = try WirePeer(daemon.socket).ask(
+            .wrap, id: 1, WrapRequest(key: .id(key), items: [item]), source: [1], deadline: 1_000)
+        #expect(hasty.refusal == .deadline)
         // Nobody waits longer than it takes to find out.
         #expect(refusal { () throws(ClientError) in try client.wrap(.id(key), [1]) } == .auditUnavailable)
         let health = try client.health()
@@ -171,6 +173,37 @@ import Testing
                 && records.contains { $0.event == "key-disable" && $0.outcome == "success" }
         }
         #expect(isTold)
+        try daemon.verifyAudit()
+    }
+
+    /// A worker that has to do with a disk that hangs does not get stuck in it, so no change waits for one.
+    @Test func aDiskThatHangsHoldsUpNoChange() throws {
+        let daemon = try DaemonHarness()
+        let cue = daemon.directory + "/hang"
+        guard let shim = try stuckDisk(daemon, cue) else {
+            return skip("AuditFailureTests.aDiskThatHangsHoldsUpNoChange", "needs a C compiler")
+        }
+        try daemon.start(environment: [shim])
+        let client = Client(ClientOptions(socketPath: daemon.socket, deadline: .seconds(120), retries: 0))
+        for round in 0..<2 {
+            let key = try client.createKey(name: "quiet\(round)").id
+            let grant = try client.grant("Wrapper", to: "user:61001", on: "key:quiet\(round)").id
+            // Nobody is at the disk yet: first there is a change, or a question that is refused.
+            let peer = try WirePeer(daemon.socket)
+            try writeFile(cue, "")
+            if round == 1 { try peer.send(WirePeer.frame(opcode: Opcode.ping.rawValue, id: 1, body: WirePeer.field(99, []))) }
+            _ = try client.disableKey(.id(key))
+            _ = try client.revokeGrant(grant)
+            #expect(try client.health().reason.contains("has not answered"))
+            if round == 1 { #expect(try peer.next().header.detail == RefusalCode.unknownField.rawValue) }
+            unlink(cue)
+            #expect(try eventually { try client.health().state == .ready })
+            #expect(try eventually { try client.auditStatus().outbox == 0 })
+            let records = try daemon.auditRecords()
+            #expect(records.filter { $0.event == "key-disable" && $0.outcome == "success" }.count == round + 1)
+            #expect(records.filter { $0.event == "access-revoke" && $0.outcome == "success" }.count == round + 1)
+        }
+        #expect(try eventually { try daemon.auditRecords().filter { $0.event == "ping" }.count == 1 })
         try daemon.verifyAudit()
     }
 
@@ -297,6 +330,8 @@ import Testing
         // It gets all that it missed as soon as it takes it.
         let accepted = accept(listener, nil, nil)
         defer { close(accepted) }
+        var patience = timeval(tv_sec: Int(DaemonHarness.patience.components.seconds), tv_usec: 0)
+        setsockopt(accepted, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         var received: [UInt8] = []
         var block = [UInt8](repeating: 0, count: 1 << 16)
         let last = try client.auditStatus().sequence
