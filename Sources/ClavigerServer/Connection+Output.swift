@@ -24,6 +24,8 @@ extension Connection {
 
     private func finish(_ entry: InFlight, _ send: (inout ConnectionState) -> Void) {
         core.counters.requestCount.add(1, ordering: .relaxed)
+        // Before the peer has the answer: its next request may be read at once, and is not one too many.
+        account.leave()
         state.withLock { state in
             if let index = state.inFlight.firstIndex(of: entry.header.requestID) {
                 state.inFlight.swapAt(index, state.inFlight.count - 1)
@@ -33,7 +35,6 @@ extension Connection {
             send(&state)
             settle(&state)
         }
-        account.leave()
         core.counters.inFlightCount.subtract(1, ordering: .relaxed)
     }
 

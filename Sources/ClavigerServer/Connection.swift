@@ -147,6 +147,8 @@ final class Connection: Sendable {
             guard state.isStarved, !isDropped else { return }
             state.isStarved = false
             state.isReady = true
+            // Nothing could come while it waited for memory.
+            state.lastInput = MonotonicClock.now()
             core.ready.push(token, of: account)
         }
         core.wakeOne()

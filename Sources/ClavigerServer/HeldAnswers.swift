@@ -20,17 +20,24 @@ final class HeldAnswer: Sendable {
         self.frame = Mutex(frame)
     }
 
-    /// Gives its memory back, for an entry that was answered otherwise: who sends may be stuck.
-    func discard() { frame.withLock { $0.clear() } }
+    /// Gives its memory back when the entry has been answered, otherwise than with it: who sends may be stuck.
+    func discard() {
+        frame.withLock { frame in
+            if entry.isAnswered { frame.clear() }
+        }
+    }
 
     /// Sends the answer, or `refusal` in place of a reply; wiped when the deadline was faster.
     func finish(_ refusal: Refusal?) {
-        guard entry.claim() else { return frame.withLock { $0.clear() } }
-        if let refusal, isReply {
-            frame.withLock { $0.clear() }
-            entry.connection.finish(entry, refusal)
-        } else {
-            frame.withLock { entry.connection.finish(entry, &$0) }
+        // Claimed under the lock: what others find answered here has left, or never will.
+        frame.withLock { frame in
+            guard entry.claim() else { return frame.clear() }
+            if let refusal, isReply {
+                frame.clear()
+                entry.connection.finish(entry, refusal)
+            } else {
+                entry.connection.finish(entry, &frame)
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ final class InFlight: Sendable {
     let deadline: UInt64
     /// About how many bytes the reply has at most.
     let expectedReply: Int
-    private let isAnswered = Atomic(false)
+    private let answered = Atomic(false)
     private let isWorkedAt = Atomic(false)
 
     init(connection: Connection, header: FrameHeader, opcode: Opcode, deadline: UInt64, expectedReply: Int) {
@@ -30,7 +30,7 @@ final class InFlight: Sendable {
 
     /// Makes the calling thread the one that answers; false when another was first.
     func claim() -> Bool {
-        isAnswered.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged
+        answered.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged
     }
 
     /// A worker takes it on; with the turn that it took for the caller before (``CallerAccount/takeTurn(unless:)``), when it has one.
@@ -44,6 +44,9 @@ final class InFlight: Sendable {
         if isWorkedAt.exchange(false, ordering: .relaxed) { connection.account.endTurn() }
     }
 
+    /// Whether somebody has made sure that he answers it.
+    var isAnswered: Bool { answered.load(ordering: .acquiring) }
+
     /// Whether nobody waits for the work any more.
-    var isAbandoned: Bool { isAnswered.load(ordering: .acquiring) || connection.isDropped }
+    var isAbandoned: Bool { isAnswered || connection.isDropped }
 }

@@ -119,7 +119,7 @@ package final class Server: Sendable {
         // Threads that are not stuck are done at once.
         var stuck = crew.join(until: max(deadline, MonotonicClock.now() + ServerLimits.joinTime))
         core.held.end()
-        if running.sender?.join(until: MonotonicClock.now() + ServerLimits.joinTime) == false { stuck += 1 }
+        if running.sender?.join(until: max(deadline, MonotonicClock.now() + ServerLimits.joinTime)) == false { stuck += 1 }
         return StopOutcome(unanswered: figures.inFlight, stuckThreads: stuck)
     }
 }

@@ -36,7 +36,13 @@ final class Watchdog: Sendable {
             refuseQueued(now)
             for answer in core.held.answers {
                 let deadline = answer.entry.deadline
-                if deadline > now { next = min(next, deadline) } else if abandon(answer.entry) { answer.discard() }
+                guard deadline <= now else {
+                    next = min(next, deadline)
+                    continue
+                }
+                abandon(answer.entry)
+                // Also one that was refused before its worker left it here.
+                answer.discard()
             }
             var overdue = crew.absentCount
             for post in crew.posts {
@@ -62,15 +68,11 @@ final class Watchdog: Sendable {
         if entry.claim() { entry.connection.finish(entry, Refusal(.deadline)) }
     }
 
-    /// Refuses what a worker has begun.
-    ///
-    /// - Returns: false when it was answered before.
-    @discardableResult
-    private func abandon(_ entry: InFlight) -> Bool {
-        guard entry.claim() else { return false }
+    // Refuses what a worker has begun.
+    private func abandon(_ entry: InFlight) {
+        guard entry.claim() else { return }
         handler.abandoned(entry.request)
         entry.connection.finish(entry, Refusal(.deadline))
-        return true
     }
 
     // The reserved worker does nothing that can hang; only the token's library can.
