@@ -168,7 +168,7 @@ import Testing
     /// What one client asks is what the other asks, but for the operation's id.
     @Test func bothClientsAskTheSame() async throws {
         defer { server.stop() }
-        let tasks = AsyncClient(ClientOptions(socketPath: server.path, deadline: .seconds(600)))
+        let tasks = AsyncClient(ClientOptions(socketPath: server.path, deadline: .seconds(3_600)))
         defer { tasks.close() }
         let (key, token, approval) = (key, FakeLifecycle.importToken, FakeLifecycle.approval)
         let values = PolicyValues()

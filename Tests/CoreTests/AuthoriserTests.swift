@@ -78,7 +78,7 @@ import Testing
     /// Answers are remembered for a moment, and each kind of account has its own.
     @Test func accountNames() {
         let asked = Tally()
-        let cache = AccountCache { kind, number in
+        let cache = AccountCache(memory: 3_600_000_000_000) { kind, number in
             asked.add()
             return number == 7 ? "\(kind)7" : nil
         }

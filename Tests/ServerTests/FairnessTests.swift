@@ -285,7 +285,7 @@ import Testing
             let clients = try (0..<8).map { _ in try server.connect() }
             #expect(Patience.until { server.server.figures.connections == 9 })
             #expect(try other.ask(.unwrap, id: 1).header.requestID == 1)
-            for client in clients { try client.send(TestClient.frame(.wrap, id: 1, deadline: 600)) }
+            for client in clients { try client.send(TestClient.frame(.wrap, id: 1, deadline: 3_000)) }
             #expect(Patience.until { gate.arrived == 1 })
             // One is at work, three wait for it until their deadline, four are over the share; the other worker stays for the other.
             let codes = try clients.map { try $0.next().refusal }
@@ -375,9 +375,9 @@ import Testing
             }
         ) { server in
             let client = try server.connect()
+            let started = MonotonicClock.now()
             try client.send(TestClient.frame(.wrap, id: 9))
             #expect(Patience.until { gate.arrived == 1 })
-            let started = MonotonicClock.now()
             var refusals: [RefusalCode?] = []
             for _ in 0..<6 {
                 try client.send(

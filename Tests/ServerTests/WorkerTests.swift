@@ -97,6 +97,13 @@ import Testing
         }
     }
 
+    /// Asks what runs out while a worker is at it, at the gate; again when it ran out before, as it can on a busy machine.
+    private static func expire(_ gate: Gate, _ count: Int, _ ask: () throws -> TestFrame) throws {
+        let end = MonotonicClock.now() + Patience.nanoseconds
+        repeat { #expect(try ask().refusal == .deadline) } while gate.arrived < count && MonotonicClock.now() < end
+        #expect(gate.arrived == count)
+    }
+
     @Test func refusesWhatAWorkerHasNotDoneByItsDeadline() throws {
         let gate = Gate()
         let abandoned = Atomic(false)
@@ -109,8 +116,7 @@ import Testing
         }
         try TestServer.run(workers: 1, service: service) { server in
             let client = try server.connect()
-            let frame = try client.ask(.wrap, id: 1, deadline: 80, body: [1])
-            #expect(frame.refusal == .deadline && frame.header.requestID == 1)
+            try WorkerTests.expire(gate, 1) { try client.ask(.wrap, id: 1, deadline: 80, body: [1]) }
             // The id is free again, and the late reply is never sent.
             #expect(try client.ask(id: 1, body: [2]).body == [2])
             gate.letIn()
@@ -123,8 +129,7 @@ import Testing
     @Test func cutsDeadlinesToTheGreatestAllowed() throws {
         let deadlines = Mutex<[UInt64]>([])
         let service = TestService { request in
-            let left = request.request.deadline - MonotonicClock.now()
-            deadlines.withLock { $0.append(left) }
+            deadlines.withLock { $0.append(request.request.deadline) }
             return .echo
         }
         func configure(_ configuration: inout Configuration) {
@@ -133,10 +138,14 @@ import Testing
         }
         try TestServer.run(service: service, configure: configure) { server in
             let client = try server.connect()
-            for deadline in [0, 10_000, 60_000, UInt32.max] { _ = try client.ask(id: 1, deadline: deadline) }
-            let bounds: [UInt64] = [5_000, 10_000, 20_000, 20_000]
-            for (left, bound) in zip(deadlines.withLock { $0 }, bounds) {
-                #expect(left <= bound * WorkerTests.milliseconds && left > bound / 2 * WorkerTests.milliseconds)
+            for (deadline, bound) in [(0, 5_000), (10_000, 10_000), (60_000, 20_000), (UInt32.max, 20_000)] {
+                let start = MonotonicClock.now()
+                _ = try client.ask(id: 1, deadline: deadline)
+                let end = MonotonicClock.now()
+                let bound = UInt64(bound) * WorkerTests.milliseconds
+                // From its reading, between the two.
+                let told = try #require(deadlines.withLock { $0.popLast() })
+                #expect((start + bound...end + bound).contains(told))
             }
         }
     }
@@ -147,11 +156,11 @@ import Testing
         tuning.workerStuckBound = 100 * WorkerTests.milliseconds
         try TestServer.run(workers: 1, service: WorkerTests.blocking(gate), tuning: tuning) { server in
             let client = try server.connect()
-            #expect(try client.ask(.wrap, id: 1, deadline: 50).refusal == .deadline)
+            try WorkerTests.expire(gate, 1) { try client.ask(.wrap, id: 1, deadline: 50) }
             // Served by the worker that took the place of the stuck one; until then it waits.
             #expect(try client.ask(.unwrap, id: 2, body: [2]).body == [2])
             #expect(gate.arrived == 1 && server.fatalities.count == 0)
-            #expect(try client.ask(.wrap, id: 3, deadline: 50).refusal == .deadline)
+            try WorkerTests.expire(gate, 2) { try client.ask(.wrap, id: 3, deadline: 50) }
             #expect(Patience.until { server.fatalities.count == 1 })
             gate.letIn()
             #expect(try client.ask(.unwrap, id: 4, body: [4]).body == [4])
@@ -171,7 +180,7 @@ import Testing
         try TestServer.run(workers: 1, service: service, tuning: tuning) { server in
             let client = try server.connect()
             for id in 1...3 as ClosedRange<UInt32> {
-                #expect(try client.ask(.wrap, id: id, deadline: 30).refusal == .deadline)
+                try WorkerTests.expire(gate, Int(id)) { try client.ask(.wrap, id: id, deadline: 30) }
                 #expect(try client.ask(.unwrap, id: 100, body: [2]).body == [2])
                 gate.letIn()
                 #expect(Patience.until { server.server.crew.spareCount == 1 })
@@ -265,7 +274,8 @@ import Testing
         try client.send(TestClient.frame(.wrap, id: 1))
         #expect(Patience.until { gate.arrived == 1 })
         let outcome = server.stop(drainTime: .milliseconds(50))
-        #expect(outcome == Server.StopOutcome(unanswered: 1, stuckThreads: 1))
+        // One worker; and, on a busy machine, others that did not end in the little time.
+        #expect(outcome.unanswered == 1 && (1...3).contains(outcome.stuckThreads))
         #expect(try client.isAtEnd())
         gate.letIn()
         #expect(Patience.until { server.figures.connections == 0 })

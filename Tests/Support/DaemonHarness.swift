@@ -67,7 +67,7 @@ public final class DaemonHarness: Sendable {
     private let family: TokenFamily
 
     /// How long anything may take before it counts as hung. Never waited for otherwise.
-    public static let patience = Duration.seconds(90)
+    public static let patience = Duration.seconds(300)
 
     /// Makes the directory and the configuration files.
     ///

@@ -50,13 +50,15 @@ public final class WirePeer: Sendable {
             + word(id) + word(detail) + body
     }
 
-    /// The bytes of a request with this message.
+    /// The bytes of a request with this message, which has `deadline` milliseconds: a minute, since a token may be long at it on a busy
+    /// machine.
     public static func frame<Message: WireMessage>(
-        _ opcode: Opcode, id: UInt32, _ message: Message, source: [UInt8] = []
+        _ opcode: Opcode, id: UInt32, _ message: Message, source: [UInt8] = [], deadline: UInt32 = 60_000
     ) throws -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: Limits.maximumFrameSize)
         let count = bytes.withUnsafeMutableBytes { buffer in
-            FrameWriter.request(message, opcode: opcode, requestID: id, source: source.span.bytes, into: buffer)
+            FrameWriter.request(
+                message, opcode: opcode, requestID: id, deadline: deadline, source: source.span.bytes, into: buffer)
         }
         guard let count else { throw HarnessError("the request does not fit a frame") }
         return Array(bytes[..<count])
@@ -95,9 +97,9 @@ public final class WirePeer: Sendable {
 
     /// Sends a request with this message and reads the next frame.
     public func ask<Message: WireMessage>(
-        _ opcode: Opcode, id: UInt32, _ message: Message, source: [UInt8] = []
+        _ opcode: Opcode, id: UInt32, _ message: Message, source: [UInt8] = [], deadline: UInt32 = 60_000
     ) throws -> WireFrame {
-        try send(WirePeer.frame(opcode, id: id, message, source: source))
+        try send(WirePeer.frame(opcode, id: id, message, source: source, deadline: deadline))
         return try next()
     }
 

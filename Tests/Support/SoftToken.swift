@@ -33,6 +33,7 @@ public final class SoftTokenStore: Sendable {
         guard mkdtemp(&template) != nil else { throw SoftTokenError.system(call: "mkdtemp", code: errno) }
         directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
         Leftovers.add(directory)
+        HarnessGuard.shared.tell("dir \(directory)")
         guard mkdir(tokens, 0o700) == 0 else { throw SoftTokenError.system(call: "mkdir", code: errno) }
         let text = "directories.tokendir = \(tokens)\nobjectstore.backend = file\nlog.level = ERROR\n"
         guard let file = fopen(configuration, "wxe") else { throw SoftTokenError.system(call: "fopen", code: errno) }

@@ -177,7 +177,7 @@ import Testing
         try again.set("without read-only-sessions")
         try daemon.start()
         try daemon.wait(for: .ready)
-        let client = daemon.client(retries: 8)
+        let client = daemon.client(retries: 50)
         let key = try client.createKey(name: "first").id
         let envelopes = try (0..<8).map { try client.wrap(.id(key), [UInt8($0)]).envelope }
         for (index, envelope) in envelopes.enumerated() { #expect(try client.open(envelope) == [UInt8(index)]) }
@@ -191,7 +191,7 @@ import Testing
         let faults = try daemon.useFaultModule(settings)
         try daemon.start()
         try daemon.wait(for: .ready)
-        let key = try daemon.client(retries: 8).createKey(name: "first").id
+        let key = try daemon.client(retries: 50).createKey(name: "first").id
         let seen = Observations()
         let threads = Threads(6) { _ in
             for _ in 0..<20 {

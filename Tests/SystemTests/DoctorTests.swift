@@ -56,14 +56,17 @@ import Testing
     @Test func aKilledRunIsCleanedUpAfter() throws {
         let daemon = try DaemonHarness()
         let before = try objects(daemon)
-        let run = try Child.spawn(
-            try Programs.path("claviger"), ["token", "doctor"], output: daemon.directory + "/out",
-            error: daemon.directory + "/err",
-            environment: daemon.environment)
-        // Past the first few, so that some are whole: SoftHSM itself never removes a file that it was killed in the middle of.
-        let hasBegun = try eventually { try objects(daemon).count > before.count + 2 || run.statusIfEnded() != nil }
-        run.end(SIGKILL)
-        #expect(hasBegun)
+        // It removes what it is done with: on a busy machine it can have done so between the look and the kill.
+        for _ in 0..<10 where try objects(daemon).count <= before.count + 1 {
+            let run = try Child.spawn(
+                try Programs.path("claviger"), ["token", "doctor"], output: daemon.directory + "/out",
+                error: daemon.directory + "/err",
+                environment: daemon.environment)
+            // Past the first few, so that some are whole: SoftHSM itself never removes a file that it was killed in the middle of.
+            let hasBegun = try eventually { try objects(daemon).count > before.count + 2 || run.statusIfEnded() != nil }
+            run.end(SIGKILL)
+            #expect(hasBegun)
+        }
         #expect(try objects(daemon).count > before.count + 1, "it was over before it could be killed")
         let next = try daemon.claviger("token", "doctor")
         #expect(next.status == 0 && next.errorText.contains("objects that a doctor's run left behind"), "\(next.errorText)")

@@ -28,6 +28,21 @@ struct Faulty {
         try faults.calls(function).filter { $0.process == daemon.pid }
     }
 
+    /// Asks for the envelope to be opened, with a deadline that runs out while C_DecryptInit hangs: again when it ran out before, as it can
+    /// on a busy machine.
+    func expire(_ deadline: UInt32) throws {
+        func hung() throws -> Int { try calls("C_DecryptInit").count(where: \.isInjected) }
+        let before = try hung()
+        let item = OpenItem(envelope: ByteRange(offset: 0, count: envelope.count))
+        let hangs = try eventually {
+            let request = UnwrapRequest(key: nil, items: [item], refresh: false)
+            let answer = try WirePeer(daemon.socket).ask(.unwrap, id: 1, request, source: envelope, deadline: deadline)
+            #expect(answer.refusal == .deadline)
+            return try hung() > before
+        }
+        #expect(hangs)
+    }
+
     /// Takes the token away and puts it back, with the daemon seeing both.
     func blink() throws {
         try faults.set("absent")

@@ -43,6 +43,11 @@ func refusal<R: ~Copyable>(_ body: () throws(ClientError) -> R) -> RefusalCode? 
     }
 }
 
+/// Whether a call is made for a request: not a worker's session, opened with its first one, nor what the daemon asks by itself, now and then.
+func isOfRequest(_ call: FaultModule.Call) -> Bool {
+    call.function != "C_OpenSession" && ![":canary", ":audit"].contains { call.line.contains("label=\($0)") }
+}
+
 /// Plaintext out in the open: test data only.
 func bytes(_ plaintext: borrowing Plaintext) -> [UInt8] { plaintext.withUnsafeBytes { Array($0) } }
 

@@ -187,7 +187,7 @@ import Testing
             #expect(try daemon.claviger("ring", "create", ring).status == 0)
             for state in states {
                 let name = "\(ring)-\(state)"
-                let more = state == "deactivated" ? ["--expires", "1s"] : []
+                let more = state == "deactivated" ? ["--expires", "10s"] : []
                 let made = try daemon.claviger(["key", "create", name, "--ring", ring] + more)
                 #expect(made.status == 0, "\(made.errorText)")
             }

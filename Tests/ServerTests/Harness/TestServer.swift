@@ -75,6 +75,9 @@ struct TestServer: Sendable {
         var configuration = Configuration()
         configuration.socket.path = directory.path + "/s"
         configuration.workers.count = workers
+        // Longer than `Patience`: only what is meant to runs out.
+        configuration.requests.defaultDeadline = .seconds(60)
+        configuration.requests.idleFrameTimeout = .seconds(60)
         configure(&configuration)
         let fatalities = Fatalities()
         var logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })

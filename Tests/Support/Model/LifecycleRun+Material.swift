@@ -94,7 +94,7 @@ extension LifecycleRun {
         guard importTokensMade < 4 || done["import of a version"] == nil else { return }
         importTokensMade += 1
         let message = ImportTokenCreateRequest(
-            ttl: chance(70) ? 86_400 : 300, operation: operation, uses: UInt32(number(2...8)))
+            ttl: chance(70) || !isExact ? 86_400 : 300, operation: operation, uses: UInt32(number(2...8)))
         let person = person
         try change(.importTokenCreate, message, by: person, mask) { (made: ImportTokenRecord?) throws(ModelRefusal) in
             guard let made else { throw ModelRefusal(.tokenUnavailable) }
