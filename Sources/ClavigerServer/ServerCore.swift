@@ -22,6 +22,8 @@ final class ServerCore: Sendable {
 
     /// Token workers that wait for something to do.
     let idle = Atomic(0)
+    /// Those of them that look again soon, for what was passed over.
+    let looking = Atomic(0)
     /// Goes up whenever a token worker takes something on.
     let turnover = Atomic<UInt64>(0)
     /// Whether the reserved worker reads in the others' stead.
@@ -87,8 +89,9 @@ final class ServerCore: Sendable {
         entry.beginWork()
         guard callers.isShared else { return }
         callers.noteTurn(of: entry.connection.account, now: MonotonicClock.now())
-        // What was passed over for want of a worker may have its turn now.
-        if idle.load(ordering: .sequentiallyConsistent) > 0, hasWork { wakeOne() }
+        // What was passed over for want of a worker may have its turn now; or later, when nothing else may wake who sleeps.
+        guard idle.load(ordering: .sequentiallyConsistent) > 0 else { return }
+        if hasWork || looking.load(ordering: .sequentiallyConsistent) == 0 && hasPassedOver { wakeOne() }
     }
 
     // MARK: waking workers

@@ -100,7 +100,10 @@ final class Worker {
         defer { core.leaveIdle() }
         // Whoever pushes after this look sees an idle worker and wakes it.
         guard !core.hasWork else { return nil }
-        return core.poller.wait(timeout: core.hasPassedOver ? ServerLimits.passedOverWait : -1)
+        guard core.hasPassedOver else { return core.poller.wait(timeout: -1) }
+        core.looking.add(1, ordering: .sequentiallyConsistent)
+        defer { core.looking.subtract(1, ordering: .sequentiallyConsistent) }
+        return core.poller.wait(timeout: ServerLimits.passedOverWait)
     }
 
     /// Lets other threads run first when another caller has waited for long: the worker at that request may have been interrupted in its

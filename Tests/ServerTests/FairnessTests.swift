@@ -252,8 +252,9 @@ import Testing
         }
     }
 
-    /// When the other has been quiet for a moment, a caller has all workers.
-    @Test func aCallerAloneHasAllWorkers() throws {
+    /// When the other has been quiet for a moment, a caller has all workers, whether what it asks is read from the socket or with the
+    /// first of it.
+    @Test(arguments: [false, true]) func aCallerAloneHasAllWorkers(isReadTogether: Bool) throws {
         let gate = Gate()
         let service = TestService { request in
             if request.request.opcode == .wrap { gate.wait() }
@@ -265,7 +266,8 @@ import Testing
             #expect(Patience.until { server.server.figures.connections == 2 })
             #expect(try other.ask(.unwrap, id: 1).header.requestID == 1)
             // Nothing else comes: who was passed over meanwhile is looked at again.
-            for id in 1...3 as ClosedRange<UInt32> { try hog.send(TestClient.frame(.wrap, id: id)) }
+            let frames = (1...3).map { TestClient.frame(.wrap, id: UInt32($0)) }
+            for part in isReadTogether ? [frames.flatMap { $0 }] : frames { try hog.send(part) }
             #expect(Patience.until { gate.arrived == 3 })
             gate.letIn()
         }
