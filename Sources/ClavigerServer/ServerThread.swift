@@ -37,7 +37,7 @@ package final class ServerThread: Sendable {
     /// Waits for the thread's end until `deadline` (CLOCK_MONOTONIC, nanoseconds); one that is not done by then is left to itself.
     ///
     /// - Returns: whether it was done.
-    func join(until deadline: UInt64) -> Bool {
+    package func join(until deadline: UInt64) -> Bool {
         while !isFinished, MonotonicClock.now() < deadline { Pause.short() }
         guard isFinished else {
             abandon()

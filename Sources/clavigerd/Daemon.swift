@@ -9,6 +9,9 @@ import Logging
 final class Daemon {
     /// How long requests in flight are waited for when the daemon stops.
     private static let drainTime = Duration.seconds(10)
+    /// How long a thread that writes the audit log may take to end, in nanoseconds: longer than a disk that answers, and all of it less
+    /// than a service manager waits.
+    private static let archivistTime: UInt64 = 6_000_000_000
     /// The exit status that says "restart me": EX_SOFTWARE of sysexits.h.
     private static let restartStatus: Int32 = 70
     /// Microseconds between two looks whether the first attempt to take hold of the token is over: short beside the attempt.
@@ -95,10 +98,10 @@ final class Daemon {
         }
         let archivists = try service.audit.map { (audit) throws(Failure) in
             try explain { () throws(ServerError) in
-                [
-                    try ServerThread(name: "clv-audit") { audit.log.tend(audit.tick) },
-                    try ServerThread(name: "clv-flush") { audit.log.serveFlushes { server.sendSettled() } },
-                ]
+                (
+                    tender: try ServerThread(name: "clv-audit") { audit.log.tend(audit.tick) },
+                    flusher: try ServerThread(name: "clv-flush") { audit.log.serveFlushes { server.sendSettled() } }
+                )
             }
         }
         if let collector = service.audit?.collector {
@@ -125,11 +128,21 @@ final class Daemon {
         }
         service.audit?.collector?.stop()
         service.audit?.log.stopTending()
-        for archivist in archivists ?? [] { archivist.join() }
+        join(archivists?.tender)
+        // What waits for the disk here waits for the flusher, which may be stuck in it.
         service.stop()
+        service.audit?.log.stopFlushing()
+        join(archivists?.flusher)
         _ = consume lock
         log.notice("stopped", metadata: ["unanswered": "\(outcome.unanswered)"])
         return 0
+    }
+
+    /// Waits for the end of a thread that writes the audit log; ends the daemon when it is stuck in the disk.
+    private func join(_ archivist: ServerThread?) {
+        guard archivist?.join(until: Clock.monotonic() + Daemon.archivistTime) == false else { return }
+        log.error("a thread is stuck in the audit log's disk; what is not in the log waits in the database")
+        _exit(Daemon.restartStatus)
     }
 
     /// Waits for the supervisor's end, unless it hangs in the module: false then.

@@ -84,6 +84,9 @@ import Testing
         }
         for _ in 0..<3 { #expect(cache.user(7) == "user7" && cache.group(7) == "group7" && cache.user(8) == nil) }
         #expect(asked.value == 3)
+        // Who must not wait asks nobody.
+        #expect(cache.lastHeard(ofUser: 7) == "user7" && cache.lastHeard(ofUser: 8) == nil && cache.lastHeard(ofUser: 9) == nil)
+        #expect(asked.value == 3)
         #expect(AccountLookup.name(.user, 0) == "root" && AccountLookup.user(named: "root")?.uid == 0)
         #expect(AccountLookup.group(named: "root") == 0 && AccountLookup.name(.group, 4_000_000_000) == nil)
     }

@@ -64,6 +64,9 @@ package final class AccountCache: AccountNames {
 
     package func user(_ number: UInt32) -> String? { name(.user, number) }
 
+    /// The name that was last heard of, however long ago, for who must not wait for the account database; nil when there was none.
+    package func lastHeard(ofUser number: UInt32) -> String? { answers.withLock { $0[.user][number]?.name } }
+
     package func group(_ number: UInt32) -> String? { name(.group, number) }
 
     private func name(_ kind: Kind, _ number: UInt32) -> String? {

@@ -29,13 +29,13 @@ extension AuditLog {
         }
     }
 
-    /// Flushes for those who wait for tickets, until `stopTending`. Run it on a thread of its own: then a disk that does not answer keeps
+    /// Flushes for those who wait for tickets, until `stopFlushing`. Run it on a thread of its own: then a disk that does not answer keeps
     /// nobody else who sends answers.
     ///
     /// - Parameter settled: is told whenever tickets may have been settled; what it does delays the next flush.
     package func serveFlushes(settled: () -> Void = {}) {
         monitor.locked { state.hasFlusher = true }
-        while !isStopping.load(ordering: .acquiring) {
+        while isFlushed.load(ordering: .acquiring) {
             let isIdle = monitor.locked {
                 guard state.failure == nil, state.wanted > state.synced.sequence else { return true }
                 try? flush(state.wanted)
@@ -49,6 +49,12 @@ extension AuditLog {
             state.hasFlusher = false
             monitor.changed()
         }
+    }
+
+    /// Ends `serveFlushes` after what it is doing; whoever wants a flush afterwards does it.
+    package func stopFlushing() {
+        isFlushed.store(false, ordering: .releasing)
+        flushBell.ring()
     }
 
     /// Has the thread that flushes for others, if there is one, flush record `sequence`, and waits for it: that thread is stuck in a disk
@@ -117,7 +123,12 @@ extension AuditLog {
     /// nobody else gets stuck. Under the monitor.
     func awaitDisk(_ stay: Stay) {
         let end = stay.since + settings.flushPatience
-        guard !monitor.wait(until: end), Clock.monotonic() >= end, state.failure == nil else { return }
+        state.waiting += 1
+        let isOver = !monitor.wait(until: end)
+        state.waiting -= 1
+        // Who takes the log up again waits for the last one.
+        if state.waiting == 0, state.failure != nil { monitor.changed() }
+        guard isOver, Clock.monotonic() >= end, state.failure == nil else { return }
         let isStill = [state.writing, state.syncing].contains { $0.isGoing && $0.since == stay.since }
         if isStill { fail(stall("has not answered")) }
     }
@@ -160,9 +171,8 @@ extension AuditLog {
         let failure = AuditFailure(
             "cannot \(action) \(state.segment?.path ?? settings.directory): \(String(cString: strerror(code)))")
         fail(failure)
-        // Whole records only: what was written in part is cut off again. Where that fails too, recovery does it.
-        if action == "write", state.file >= 0 { ftruncate(state.file, off_t(state.size)) }
-        noteStop()
+        // While another's records are on their way into the file they have the number that this would have.
+        if !state.isStopNoted, !state.writing.isGoing { state.stop = Stop(isTorn: action == "write") }
         return failure
     }
 
@@ -170,6 +180,7 @@ extension AuditLog {
         if state.failure == nil {
             state.failedSince = Clock.monotonic()
             state.isStopNoted = false
+            state.stop = nil
             surroundings.log.error("the audit log cannot be written: keys are not used", metadata: ["reason": "\(failure)"])
         }
         state.failure = failure
@@ -202,11 +213,23 @@ extension AuditLog {
 
     var reservePath: String { settings.directory + "/reserve" }
 
+    /// Whether all who waited for somebody's stay at the disk have left, as they do at once when the log fails: with the monitor held for
+    /// long they could not.
+    func haveAllLeft() -> Bool {
+        let end = Clock.monotonic() + AuditLog.lookInterval
+        while state.waiting > 0 {
+            monitor.changed()
+            guard monitor.wait(until: end) else { break }
+        }
+        return state.waiting == 0
+    }
+
     /// Writes in the log itself that it stopped, into the room that the reserve file kept.
-    private func noteStop() {
-        // Another's records may be on their way into the file, under the number that this would have.
-        guard !state.isStopNoted, !state.writing.isGoing, state.file >= 0, let failure = state.failure else { return }
+    func noteStop() {
+        guard !state.isAtDisk, state.file >= 0, let failure = state.failure, let stop = state.stop.take() else { return }
         state.isStopNoted = true
+        // Whole records only. Where that fails too, recovery does it.
+        if stop.isTorn { ftruncate(state.file, off_t(state.size)) }
         unlink(reservePath)
         var line: [UInt8] = []
         let body = AuditRecord.system(.logStopped, time: surroundings.time.now(), reason: failure.reason).body(instance)

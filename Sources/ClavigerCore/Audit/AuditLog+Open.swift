@@ -45,7 +45,9 @@ extension AuditLog {
     func recover() {
         monitor.locked {
             guard state.failure != nil else { return tell() }
+            guard haveAllLeft() else { return }
             state.recoveryTried = Clock.monotonic()
+            noteStop()
             do throws(AuditFailure) {
                 _ = try reopen(AuditSearch([:], after: 0))
                 surroundings.log.notice("the audit log is written again")

@@ -27,17 +27,18 @@ extension AuditLog {
         do throws(AuditFailure) {
             head = try signedHead(of: surroundings.epoch())
         } catch {
-            let isNews = monitor.locked {
+            // Recovery may be stuck in the disk with it.
+            let isNews = monitor.locked(patience: settings.flushPatience) {
                 defer { (state.sealFailure, state.sealTried) = (error.reason, surroundings.monotonic()) }
                 return state.sealFailure == nil
             }
-            if isNews { surroundings.log.warning("no checkpoint in the audit log", metadata: ["reason": "\(error)"]) }
+            if isNews == true { surroundings.log.warning("no checkpoint in the audit log", metadata: ["reason": "\(error)"]) }
             throw error
         }
         var record = AuditRecord(event: AuditEvent.System.checkpoint.rawValue, time: head.time)
         record.checkpoint = head
         let position = try append(record.body(instance), flushed: true)
-        monitor.locked {
+        _ = monitor.locked(patience: settings.flushPatience) {
             (state.sealFailure, state.sealTried) = (nil, surroundings.monotonic())
             state.sealed = head
             state.sealRecord = position.sequence
@@ -118,7 +119,7 @@ extension AuditLog {
         state.rotationTried = 0
         let record = AuditRecord.system(.logRotated, time: surroundings.time.now(), reason: reason, [.init("previous", old.name)])
         state.append(record.body(instance))
-        try flush(state.last.sequence)
+        try awaitFlush(state.last.sequence)
         return segment
     }
 }

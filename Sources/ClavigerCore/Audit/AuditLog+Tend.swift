@@ -14,7 +14,7 @@ extension AuditLog {
     ///
     /// - Parameter also: called at every look.
     package func tend(_ also: () -> Void = {}) {
-        while !isStopping.load(ordering: .acquiring) {
+        while isTended.load(ordering: .acquiring) {
             also()
             look()
             bell.wait(until: Clock.monotonic() + AuditLog.lookInterval)
@@ -23,9 +23,8 @@ extension AuditLog {
 
     /// Ends `tend` after what it is doing.
     package func stopTending() {
-        isStopping.store(true, ordering: .releasing)
+        isTended.store(false, ordering: .releasing)
         bell.ring()
-        flushBell.ring()
     }
 
     /// Looks once at everything.

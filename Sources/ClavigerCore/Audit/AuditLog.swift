@@ -88,7 +88,8 @@ package final class AuditLog: @unchecked Sendable {
     let bell = Bell()
     /// Wakes the thread that flushes for others.
     let flushBell = Bell()
-    let isStopping = Atomic(false)
+    let isTended = Atomic(true)
+    let isFlushed = Atomic(true)
     // What is asked without the monitor, in which recovery may be stuck in the disk; and whether there is a failure, for those who ask
     // with every request.
     let told: Mutex<Told>
@@ -112,6 +113,12 @@ package final class AuditLog: @unchecked Sendable {
         var isGoing = false
         /// CLOCK_MONOTONIC of its beginning.
         var since: UInt64 = 0
+    }
+
+    /// What a failure leaves to be done in the file.
+    struct Stop {
+        /// Whether part of a record may stand at its end.
+        let isTorn: Bool
     }
 
     struct State: ~Copyable {
@@ -151,6 +158,10 @@ package final class AuditLog: @unchecked Sendable {
         /// Rises with every failure: what was waiting then will never be written.
         var epoch = 0
         var failure: AuditFailure? = AuditFailure("it has not been opened yet")
+        /// How many threads wait for somebody's stay at the disk.
+        var waiting = 0
+        /// What is to be done in the file before it is given up, in which recovery may be stuck: nobody waits for it then.
+        var stop: Stop?
         /// What the operator is to know though records are taken: gaps found.
         var warning: String?
         /// CLOCK_MONOTONIC of the beginning of the failure, and of the newest try to end it.
@@ -204,7 +215,7 @@ package final class AuditLog: @unchecked Sendable {
     package func append(_ body: [UInt8], flushed: Bool) throws(AuditFailure) -> AuditPosition {
         try within { () throws(AuditFailure) in
             let position = take(body)
-            if flushed { try flush(position.sequence) } else { try write(position.sequence) }
+            if flushed { try awaitFlush(position.sequence) } else { try write(position.sequence) }
             return position
         }
     }
@@ -271,7 +282,7 @@ package final class AuditLog: @unchecked Sendable {
 
     /// Makes sure that all that was appended is on the disk.
     package func flush() throws(AuditFailure) {
-        try within { () throws(AuditFailure) in try flush(state.last.sequence) }
+        try within { () throws(AuditFailure) in try awaitFlush(state.last.sequence) }
     }
 
     /// Which stretch without failures it is; nil while the log fails.

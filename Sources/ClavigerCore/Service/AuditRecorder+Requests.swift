@@ -5,12 +5,13 @@ import Synchronization
 // Records of requests, before their answers leave; and what becomes of them when there is no log.
 extension AuditRecorder {
     /// What a request's records have in common.
-    func trace(_ request: IncomingRequest) -> RequestTrace {
+    func trace(_ request: IncomingRequest) -> RequestTrace { trace(request, name: accounts.user(request.caller.uid)) }
+
+    private func trace(_ request: IncomingRequest, name: String?) -> RequestTrace {
         let number = counter.add(1, ordering: .relaxed).newValue
-        let caller = request.caller
         return RequestTrace(
             correlation: Correlation(run: nonce, number: number), request: request.header.requestID,
-            initiator: AuditRecord.Initiator(caller: caller, name: accounts.user(caller.uid)), contexts: contexts)
+            initiator: AuditRecord.Initiator(caller: request.caller, name: name), contexts: contexts)
     }
 
     /// Opcodes beside those that only look which work while nothing can be recorded: what takes away must not wait for a disk. Their
@@ -105,10 +106,11 @@ extension AuditRecorder {
     }
 
     /// Records that a caller was told `deadline` while a worker was still at its request, or its record on its way to the disk. The
-    /// worker's own record says what was done, should it come back.
+    /// worker's own record says what was done, should it come back. Whoever keeps the deadlines must not wait for a disk.
     func abandoned(_ request: IncomingRequest) {
         guard durability != .off || request.opcode.entry.isManagement else { return }
-        let trace = trace(request)
+        // Nor for the account database.
+        let trace = trace(request, name: accounts.lastHeard(ofUser: request.caller.uid))
         let refusal = Refusal(.deadline)
         let bare = RequestRecord(request)
         var record = bare.record(outcome: refusal, time: time.now(), trace: trace)
@@ -116,7 +118,6 @@ extension AuditRecorder {
         let kind = bare.kind(refusal, trace.initiator)
         guard denials.admit(record, kind, now: Clock.monotonic()) else { return }
         do throws(AuditFailure) {
-            // Whoever keeps the deadlines must not wait for a disk.
             let ticket = try log.add(record.body(token.instance.id), flushed: true)
             underWay.withLock { $0.append((ticket, record)) }
         } catch {

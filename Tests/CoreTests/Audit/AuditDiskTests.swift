@@ -115,7 +115,7 @@ import Testing
         try audit.secure(after)
         #expect(audit.position.sequence >= after.sequence)
         #expect(audit.isSettled(ticket))
-        audit.stopTending()
+        audit.stopFlushing()
         flusher.join()
         #expect(log.finding() == nil)
     }
@@ -140,7 +140,7 @@ import Testing
         #expect(audit.condition.flushes - before == 2)
         #expect(tickets.allSatisfy(audit.isSettled))
         #expect(eventually { told.load(ordering: .acquiring) == tickets.last?.sequence })
-        audit.stopTending()
+        audit.stopFlushing()
         flusher.join()
         #expect(log.finding() == nil)
     }
@@ -205,14 +205,60 @@ import Testing
         broken.value.store(true, ordering: .relaxed)
         #expect(throws: AuditFailure.self) { try log.append(1, flushed: false) }
         #expect(log.log.failure?.reason.hasSuffix("Input/output error") == true)
-        #expect(try log.read(log.segments[0].path) == before)
         log.log.look()
         #expect(log.log.failure != nil)
+        #expect(try log.read(log.segments[0].path) == before)
         broken.value.store(false, ordering: .relaxed)
         log.log.look()
         try log.append(2, flushed: true)
         #expect(try log.verify().records == 6)
         #expect(try log.read(log.segments[0].path).starts(with: before))
+    }
+
+    /// A disk that fails and then does not answer any more keeps nobody who waits for it: only who takes the log up again is stuck.
+    @Test func aDiskThatFailsAndThenHangsHoldsUpNobody() throws {
+        let (flushes, writes, isBroken) = (Gate(), Gate(), Shared(Atomic(false)))
+        let log = try TestLog {
+            $0.sync = { _ in
+                flushes.wait()
+                return isBroken.value.load(ordering: .relaxed) ? EIO : 0
+            }
+            $0.put = { file, bytes, offset in
+                writes.wait()
+                return AuditLog.put(file, bytes, offset)
+            }
+        }
+        let (audit, body) = (log.log, body)
+        let tender = Worker { audit.tend() }
+        let flusher = Worker { audit.serveFlushes() }
+        while !audit.monitor.locked({ audit.state.hasFlusher }) { usleep(1_000) }
+        flushes.shut()
+        let refused = Shared(Atomic(0))
+        let waiters = (0..<8).map { _ in
+            Worker {
+                guard let ticket = try? audit.add(body, flushed: true) else { return }
+                if (try? audit.secure(ticket)) == nil { refused.value.add(1, ordering: .relaxed) }
+            }
+        }
+        while !audit.monitor.locked({ audit.state.waiting == 8 && audit.state.syncing.isGoing }) { usleep(1_000) }
+        writes.shut()
+        isBroken.value.store(true, ordering: .relaxed)
+        flushes.open()
+        while !writes.isHeld { usleep(1_000) }
+        #expect(eventually { refused.value.load(ordering: .relaxed) == 8 })
+        #expect(writes.isHeld)
+        // Nor is who comes now.
+        #expect(throws: AuditFailure.self) { try audit.add(body, flushed: true) }
+        #expect(audit.condition.failure?.hasSuffix("Input/output error") == true)
+        isBroken.value.store(false, ordering: .relaxed)
+        writes.open()
+        for waiter in waiters { waiter.join() }
+        #expect(eventually { audit.failure == nil })
+        audit.stopTending()
+        tender.join()
+        audit.stopFlushing()
+        flusher.join()
+        #expect(try log.verify().incidents.map(\.event) == ["log-stopped", "log-resumed"])
     }
 
     /// Who finds nobody at the file writes; who finds somebody there does not wait.

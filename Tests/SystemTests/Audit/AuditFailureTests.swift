@@ -207,6 +207,28 @@ import Testing
         try daemon.verifyAudit()
     }
 
+    /// Nor does it keep the daemon from ending; what waited is in the log after the next start.
+    @Test func aDiskThatHangsKeepsNoDaemon() throws {
+        let daemon = try DaemonHarness()
+        let cue = daemon.directory + "/hang"
+        guard let shim = try stuckDisk(daemon, cue) else {
+            return skip("AuditFailureTests.aDiskThatHangsKeepsNoDaemon", "needs a C compiler")
+        }
+        try daemon.start(environment: [shim])
+        let key = try daemon.client().createKey(name: "left").id
+        try writeFile(cue, "")
+        _ = try Client(ClientOptions(socketPath: daemon.socket, deadline: .seconds(120), retries: 0)).disableKey(.id(key))
+        #expect(daemon.stop() == 70)
+        #expect(daemon.log.contains("stuck in the audit log's disk"))
+        unlink(cue)
+        try daemon.start()
+        let client = daemon.client()
+        #expect(try client.showKey(.id(key)).state == .suspended)
+        #expect(try eventually { try client.auditStatus().outbox == 0 })
+        #expect(try daemon.auditRecords().filter { $0.event == "key-disable" && $0.outcome == "success" }.count == 1)
+        try daemon.verifyAudit()
+    }
+
     /// What makes the daemon's writes of its log hang while the file `cue` is there; nil without a compiler.
     private func stuckDisk(_ daemon: DaemonHarness, _ cue: String) throws -> String? {
         try shim(
