@@ -222,7 +222,7 @@ final class Connection: Sendable {
         if wantsInput, !state.isReady, !state.stash.isEmpty, holdsFrame(state) {
             state.isReady = true
             core.ready.push(token, of: account)
-            if core.mayServe(account) { core.wakeOne() }
+            core.wakeForReady(of: account)
         }
         // The time that a peer takes for a frame does not count while its own replies keep it from being read. It does while the pool has
         // no room: a begun frame that waits for memory holds some, and must not for ever.

@@ -89,12 +89,19 @@ final class ServerCore: Sendable {
         entry.beginWork()
         guard callers.isShared else { return }
         callers.noteTurn(of: entry.connection.account, now: MonotonicClock.now())
-        // What was passed over for want of a worker may have its turn now; or later, when nothing else may wake who sleeps.
-        guard idle.load(ordering: .sequentiallyConsistent) > 0 else { return }
-        if hasWork || looking.load(ordering: .sequentiallyConsistent) == 0 && hasPassedOver { wakeOne() }
+        // What was passed over for want of a worker may have its turn now, or later.
+        if idle.load(ordering: .sequentiallyConsistent) > 0, hasWork || hasPassedOver && nobodyLooks { wakeOne() }
     }
 
+    /// Whether all workers that wait sleep until something comes.
+    private var nobodyLooks: Bool { looking.load(ordering: .sequentiallyConsistent) == 0 }
+
     // MARK: waking workers
+
+    /// Has a worker serve what this caller has ready; or look again soon, when that is more than its share for now.
+    func wakeForReady(of account: CallerAccount) {
+        if mayServe(account) || idle.load(ordering: .sequentiallyConsistent) > 0 && nobodyLooks { wakeOne() }
+    }
 
     /// Gets one more worker to look at the queues, if one is idle and not on its way already.
     func wakeOne() {

@@ -37,7 +37,7 @@ package final class ServerThread: Sendable {
     /// Waits for the thread's end until `deadline` (CLOCK_MONOTONIC, nanoseconds); one that is not done by then is left to itself.
     ///
     /// - Returns: whether it was done.
-    package func join(until deadline: UInt64) -> Bool {
+    func join(until deadline: UInt64) -> Bool {
         while !isFinished, MonotonicClock.now() < deadline { Pause.short() }
         guard isFinished else {
             abandon()
@@ -48,7 +48,7 @@ package final class ServerThread: Sendable {
     }
 
     /// Leaves the thread to itself: it is stuck in a call that may never return.
-    func abandon() { pthread_detach(handle) }
+    package func abandon() { pthread_detach(handle) }
 
     private final class End: Sendable {
         let isReached = Atomic(false)

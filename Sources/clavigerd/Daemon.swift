@@ -9,9 +9,9 @@ import Logging
 final class Daemon {
     /// How long requests in flight are waited for when the daemon stops.
     private static let drainTime = Duration.seconds(10)
-    /// How long a thread that writes the audit log may take to end, in nanoseconds: longer than a disk that answers, and all of it less
-    /// than a service manager waits.
-    private static let archivistTime: UInt64 = 6_000_000_000
+    /// How long the whole end may take, in seconds: longer than requests and the token are waited for, and less than a service manager
+    /// waits (TimeoutStopSec= of the unit).
+    private static let endTime: UInt32 = 25
     /// The exit status that says "restart me": EX_SOFTWARE of sysexits.h.
     private static let restartStatus: Int32 = 70
     /// Microseconds between two looks whether the first attempt to take hold of the token is over: short beside the attempt.
@@ -113,6 +113,7 @@ final class Daemon {
         attend(manager, service, server, &signals)
         log.notice("stopping")
         tell(manager, .stopping)
+        boundEnd()
         let outcome = server.stop(drainTime: Daemon.drainTime)
         service.token.stopSupervising()
         keeper.stop()
@@ -128,21 +129,29 @@ final class Daemon {
         }
         service.audit?.collector?.stop()
         service.audit?.log.stopTending()
-        join(archivists?.tender)
-        // What waits for the disk here waits for the flusher, which may be stuck in it.
+        archivists?.tender.join()
+        // What is recorded here waits for the flusher, which may be stuck in the disk.
         service.stop()
         service.audit?.log.stopFlushing()
-        join(archivists?.flusher)
+        archivists?.flusher.join()
         _ = consume lock
         log.notice("stopped", metadata: ["unanswered": "\(outcome.unanswered)"])
         return 0
     }
 
-    /// Waits for the end of a thread that writes the audit log; ends the daemon when it is stuck in the disk.
-    private func join(_ archivist: ServerThread?) {
-        guard archivist?.join(until: Clock.monotonic() + Daemon.archivistTime) == false else { return }
-        log.error("a thread is stuck in the audit log's disk; what is not in the log waits in the database")
-        _exit(Daemon.restartStatus)
+    /// Ends the daemon in any case, though a disk that hangs may keep a thread for ever.
+    private func boundEnd() {
+        let log = log
+        do throws(ServerError) {
+            let thread = try ServerThread(name: "clv-end") {
+                sleep(Daemon.endTime)
+                log.error("the daemon cannot end: a thread is stuck, in a disk perhaps")
+                _exit(Daemon.restartStatus)
+            }
+            thread.abandon()
+        } catch {
+            log.warning("nothing bounds the daemon's end", metadata: ["error": "\(error)"])
+        }
     }
 
     /// Waits for the supervisor's end, unless it hangs in the module: false then.

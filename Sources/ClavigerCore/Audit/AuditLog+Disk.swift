@@ -37,6 +37,7 @@ extension AuditLog {
         monitor.locked { state.hasFlusher = true }
         while isFlushed.load(ordering: .acquiring) {
             let isIdle = monitor.locked {
+                noteStop()
                 guard state.failure == nil, state.wanted > state.synced.sequence else { return true }
                 try? flush(state.wanted)
                 return false
@@ -48,6 +49,7 @@ extension AuditLog {
         monitor.locked {
             state.hasFlusher = false
             monitor.changed()
+            noteStop()
         }
     }
 
@@ -172,7 +174,10 @@ extension AuditLog {
             "cannot \(action) \(state.segment?.path ?? settings.directory): \(String(cString: strerror(code)))")
         fail(failure)
         // While another's records are on their way into the file they have the number that this would have.
-        if !state.isStopNoted, !state.writing.isGoing { state.stop = Stop(isTorn: action == "write") }
+        if !state.isStopNoted, !state.writing.isGoing {
+            state.owesStop = true
+            flushBell.ring()
+        }
         return failure
     }
 
@@ -180,7 +185,7 @@ extension AuditLog {
         if state.failure == nil {
             state.failedSince = Clock.monotonic()
             state.isStopNoted = false
-            state.stop = nil
+            state.owesStop = false
             surroundings.log.error("the audit log cannot be written: keys are not used", metadata: ["reason": "\(failure)"])
         }
         state.failure = failure
@@ -216,20 +221,24 @@ extension AuditLog {
     /// Whether all who waited for somebody's stay at the disk have left, as they do at once when the log fails: with the monitor held for
     /// long they could not.
     func haveAllLeft() -> Bool {
+        guard state.waiting > 0 else { return true }
         let end = Clock.monotonic() + AuditLog.lookInterval
+        monitor.changed()
         while state.waiting > 0 {
-            monitor.changed()
             guard monitor.wait(until: end) else { break }
         }
         return state.waiting == 0
     }
 
-    /// Writes in the log itself that it stopped, into the room that the reserve file kept.
+    /// Writes in the log itself that it stopped, into the room that the reserve file kept, if that is still to be done. May be stuck in it
+    /// with the monitor, so that nobody may wait under it.
     func noteStop() {
-        guard !state.isAtDisk, state.file >= 0, let failure = state.failure, let stop = state.stop.take() else { return }
-        state.isStopNoted = true
-        // Whole records only. Where that fails too, recovery does it.
-        if stop.isTorn { ftruncate(state.file, off_t(state.size)) }
+        guard state.owesStop, !state.isAtDisk, haveAllLeft() else { return }
+        // Others were let in.
+        guard state.owesStop, !state.isAtDisk, state.file >= 0, let failure = state.failure else { return }
+        (state.owesStop, state.isStopNoted) = (false, true)
+        // Recovery says what else there is.
+        guard cutTorn() else { return }
         unlink(reservePath)
         var line: [UInt8] = []
         let body = AuditRecord.system(.logStopped, time: surroundings.time.now(), reason: failure.reason).body(instance)
@@ -246,6 +255,28 @@ extension AuditLog {
         state.attempted = []
         // Not believed, whatever it says: after a flush that failed the next one answers for nothing that was written before it.
         _ = settings.sync(state.file)
+    }
+}
+
+extension AuditLog {
+    /// Leaves whole records only: cuts off what a write that failed has left of its own.
+    ///
+    /// - Returns: false where something else stands behind them, which is left alone, or nobody can tell.
+    private func cutTorn() -> Bool {
+        var status = stat()
+        guard fstat(state.file, &status) == 0 else { return false }
+        let count = Int(status.st_size) - state.size
+        guard count != 0 else { return true }
+        guard count > 0, count <= state.attempted.count, let segment = state.segment else { return false }
+        // The log's own descriptor cannot read.
+        let file = Glibc.open(segment.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else { return false }
+        defer { close(file) }
+        var bytes = [UInt8](repeating: 0, count: count)
+        guard fstat(file, &status) == 0, FileIdentity(status) == state.identity,
+            pread(file, &bytes, count, off_t(state.size)) == count, bytes.elementsEqual(state.attempted.prefix(count))
+        else { return false }
+        return ftruncate(state.file, off_t(state.size)) == 0
     }
 }
 

@@ -115,12 +115,6 @@ package final class AuditLog: @unchecked Sendable {
         var since: UInt64 = 0
     }
 
-    /// What a failure leaves to be done in the file.
-    struct Stop {
-        /// Whether part of a record may stand at its end.
-        let isTorn: Bool
-    }
-
     struct State: ~Copyable {
         var file: Int32 = -1
         var segment: AuditSegment?
@@ -160,8 +154,8 @@ package final class AuditLog: @unchecked Sendable {
         var failure: AuditFailure? = AuditFailure("it has not been opened yet")
         /// How many threads wait for somebody's stay at the disk.
         var waiting = 0
-        /// What is to be done in the file before it is given up, in which recovery may be stuck: nobody waits for it then.
-        var stop: Stop?
+        /// Whether it is to be noted in the file that the log stopped.
+        var owesStop = false
         /// What the operator is to know though records are taken: gaps found.
         var warning: String?
         /// CLOCK_MONOTONIC of the beginning of the failure, and of the newest try to end it.

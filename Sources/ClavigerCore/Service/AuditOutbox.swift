@@ -52,12 +52,21 @@ final class AuditOutbox: Sendable {
     /// - Parameter ticket: where it may stand in the log, although that failed.
     /// - Throws: `unsigned` while the token does not sign.
     func leave(_ record: AuditRecord, _ ticket: RecordTicket?) throws(StoreError) {
+        try leave(record, written: ticket?.sequence)
+    }
+
+    /// The same for one that can only stand behind record `sequence`.
+    func leave(_ record: AuditRecord, behind sequence: UInt64) throws(StoreError) {
+        try leave(record, written: sequence + 1)
+    }
+
+    private func leave(_ record: AuditRecord, written sequence: UInt64?) throws(StoreError) {
         state.withLock {
             $0.isUnsure = true
             $0.leaving += 1
         }
         defer { state.withLock { $0.leaving -= 1 } }
-        try store.leave(record, written: ticket?.sequence)
+        try store.leave(record, written: sequence)
     }
 
     /// Moves what waits to the log, durably. What cannot be moved now waits on.

@@ -42,6 +42,19 @@ extension AuditRecorder {
             metadata: ["event": "\(record.event)", "error": "\(error.map { "\($0)" } ?? "the log failed")"])
     }
 
+    /// Leaves what waits in memory in the database, at the end.
+    func leaveStranded() {
+        seeThrough()
+        for late in stranded.withLock({ $0 }) {
+            do throws(StoreError) {
+                try outbox.leave(late.record, behind: late.after)
+            } catch {
+                logger.error(
+                    "an event cannot be recorded", metadata: ["event": "\(late.record.event)", "error": "\(error)"])
+            }
+        }
+    }
+
     func seeThrough() {
         let waiting = underWay.withLock { waiting in
             defer { waiting = [] }

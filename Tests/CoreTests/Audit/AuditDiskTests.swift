@@ -215,6 +215,39 @@ import Testing
         #expect(try log.read(log.segments[0].path).starts(with: before))
     }
 
+    /// That the log stopped is noted by who flushes, where nobody takes it up again, as at the daemon's end; and what others have put behind
+    /// a torn line is left alone.
+    @Test(arguments: [false, true]) func aStopIsNotedAtOnce(isForeign: Bool) throws {
+        let left = Shared(Mutex<(@Sendable (Int32) -> Void)?>(nil))
+        let log = try TestLog {
+            $0.put = { file, bytes, offset in
+                guard let spoil = left.value.withLock({ $0.take() }) else { return AuditLog.put(file, bytes, offset) }
+                _ = AuditLog.put(file, UnsafeRawBufferPointer(rebasing: bytes.prefix(10)), offset)
+                spoil(file)
+                return ENOSPC
+            }
+        }
+        let audit = log.log
+        try log.append(3, flushed: true)
+        let before = try log.read(log.segments[0].path)
+        let flusher = Worker { audit.serveFlushes() }
+        left.value.withLock {
+            $0 = { file in if isForeign { _ = AuditLog.write(Array("not the daemon's".utf8), to: file) } }
+        }
+        #expect(throws: AuditFailure.self) { try log.append(1, flushed: false) }
+        #expect(eventually { audit.monitor.locked { audit.state.isStopNoted } })
+        audit.stopFlushing()
+        flusher.join()
+        let text = String(decoding: try log.read(log.segments[0].path), as: UTF8.self)
+        #expect(text.hasPrefix(String(decoding: before, as: UTF8.self)))
+        #expect(text.contains("\"log-stopped\"") != isForeign && text.hasSuffix("not the daemon's") == isForeign)
+        audit.look()
+        #expect(audit.failure == nil)
+        guard isForeign else { return }
+        let aside = try Files.read("\(log.segments[0].path).torn-\(before.count)")
+        #expect(aside == Array(text.utf8.dropFirst(before.count)))
+    }
+
     /// A disk that fails and then does not answer any more keeps nobody who waits for it: only who takes the log up again is stuck.
     @Test func aDiskThatFailsAndThenHangsHoldsUpNobody() throws {
         let (flushes, writes, isBroken) = (Gate(), Gate(), Shared(Atomic(false)))

@@ -217,15 +217,19 @@ import Testing
         try daemon.start(environment: [shim])
         let key = try daemon.client().createKey(name: "left").id
         try writeFile(cue, "")
-        _ = try Client(ClientOptions(socketPath: daemon.socket, deadline: .seconds(120), retries: 0)).disableKey(.id(key))
+        let patient = Client(ClientOptions(socketPath: daemon.socket, deadline: .seconds(120), retries: 0))
+        #expect(refusal { () throws(ClientError) in try patient.showKey(.name("absent")) } == .denied)
+        _ = try patient.disableKey(.id(key))
         #expect(daemon.stop() == 70)
-        #expect(daemon.log.contains("stuck in the audit log's disk"))
+        #expect(daemon.log.contains("a thread is stuck, in a disk perhaps"))
         unlink(cue)
         try daemon.start()
         let client = daemon.client()
         #expect(try client.showKey(.id(key)).state == .suspended)
         #expect(try eventually { try client.auditStatus().outbox == 0 })
-        #expect(try daemon.auditRecords().filter { $0.event == "key-disable" && $0.outcome == "success" }.count == 1)
+        let records = try daemon.auditRecords()
+        #expect(records.filter { $0.event == "key-disable" && $0.outcome == "success" }.count == 1)
+        #expect(records.filter { $0.event == "key-show" && $0.outcome == "failure" }.count == 1)
         try daemon.verifyAudit()
     }
 
