@@ -115,6 +115,8 @@ final class Daemon {
         tell(manager, .stopping)
         boundEnd()
         let outcome = server.stop(drainTime: Daemon.drainTime)
+        // Before anything that may be stuck.
+        service.audit?.leaveWaiting()
         service.token.stopSupervising()
         keeper.stop()
         housekeeper.join()

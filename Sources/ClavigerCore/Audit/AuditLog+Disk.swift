@@ -267,15 +267,15 @@ extension AuditLog {
         guard fstat(state.file, &status) == 0 else { return false }
         let count = Int(status.st_size) - state.size
         guard count != 0 else { return true }
-        guard count > 0, count <= state.attempted.count, let segment = state.segment else { return false }
-        // The log's own descriptor cannot read.
-        let file = Glibc.open(segment.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard count > 0, count <= state.attempted.count else { return false }
+        // The log's own descriptor cannot read; the file may have been removed, and another have its name.
+        let file = Glibc.open("/proc/self/fd/\(state.file)", O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return false }
         defer { close(file) }
         var bytes = [UInt8](repeating: 0, count: count)
-        guard fstat(file, &status) == 0, FileIdentity(status) == state.identity,
-            pread(file, &bytes, count, off_t(state.size)) == count, bytes.elementsEqual(state.attempted.prefix(count))
-        else { return false }
+        guard pread(file, &bytes, count, off_t(state.size)) == count, bytes.elementsEqual(state.attempted.prefix(count)) else {
+            return false
+        }
         return ftruncate(state.file, off_t(state.size)) == 0
     }
 }

@@ -52,21 +52,17 @@ final class AuditOutbox: Sendable {
     /// - Parameter ticket: where it may stand in the log, although that failed.
     /// - Throws: `unsigned` while the token does not sign.
     func leave(_ record: AuditRecord, _ ticket: RecordTicket?) throws(StoreError) {
-        try leave(record, written: ticket?.sequence)
+        try leave([(record, ticket?.sequence)])
     }
 
-    /// The same for one that can only stand behind record `sequence`.
-    func leave(_ record: AuditRecord, behind sequence: UInt64) throws(StoreError) {
-        try leave(record, written: sequence + 1)
-    }
-
-    private func leave(_ record: AuditRecord, written sequence: UInt64?) throws(StoreError) {
+    /// The same for several at once; with their numbers in the log, where they may stand in it.
+    func leave(_ records: [(record: AuditRecord, written: UInt64?)]) throws(StoreError) {
         state.withLock {
             $0.isUnsure = true
             $0.leaving += 1
         }
         defer { state.withLock { $0.leaving -= 1 } }
-        try store.leave(record, written: sequence)
+        try store.leave(records)
     }
 
     /// Moves what waits to the log, durably. What cannot be moved now waits on.

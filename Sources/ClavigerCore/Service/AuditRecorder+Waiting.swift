@@ -42,16 +42,22 @@ extension AuditRecorder {
             metadata: ["event": "\(record.event)", "error": "\(error.map { "\($0)" } ?? "the log failed")"])
     }
 
-    /// Leaves what waits in memory in the database, at the end.
-    func leaveStranded() {
+    /// Leaves what waits in memory for a log that fails in the database, as the daemon is about to end.
+    package func leaveWaiting() {
         seeThrough()
-        for late in stranded.withLock({ $0 }) {
-            do throws(StoreError) {
-                try outbox.leave(late.record, behind: late.after)
-            } catch {
-                logger.error(
-                    "an event cannot be recorded", metadata: ["event": "\(late.record.event)", "error": "\(error)"])
-            }
+        guard log.failure != nil else { return }
+        let after = log.position.sequence
+        let waiting = stranded.withLock { stranded in
+            defer { stranded = [] }
+            return stranded + denials.all().map { Stranded(record: $0, after: after) }
+        }
+        guard !waiting.isEmpty else { return }
+        do throws(StoreError) {
+            try outbox.leave(waiting.map { ($0.record, $0.after + 1) })
+        } catch {
+            logger.error(
+                "events cannot be recorded", metadata: ["events": "\(waiting.count)", "error": "\(error)"])
+            stranded.withLock { $0 = waiting + $0 }
         }
     }
 

@@ -101,7 +101,7 @@ package final class AuditRecorder: Sendable {
         for record in denials.all() { append(record) }
         system(.stop)
         _ = try? log.seal()
-        leaveStranded()
+        leaveWaiting()
     }
 
     /// Takes up what a reload may change.

@@ -17,14 +17,15 @@ extension Store {
         try leave(AuditRecord(note, time: Clock.date(), trace: RequestTrace.current), connection)
     }
 
-    /// Writes a record of something that is no change, for a time when the log takes none.
+    /// Writes records of what is no change, for a time when the log takes none.
     ///
-    /// - Parameter sequence: its number in the log, where it may stand in it although that failed. The log may have been taken up again
-    ///   meanwhile, and be beyond it.
+    /// - Parameter records: with their numbers in the log, where they may stand in it although that failed. The log may have been taken up
+    ///   again meanwhile, and be beyond them.
     /// - Throws: `unsigned` while the token does not sign.
-    func leave(_ record: AuditRecord, written sequence: UInt64? = nil) throws(StoreError) {
+    func leave(_ records: [(record: AuditRecord, written: UInt64?)]) throws(StoreError) {
         _ = try transaction(canWait: true) { connection throws(StoreError) in
-            try leave(record, written: sequence, connection)
+            for (record, sequence) in records { try leave(record, written: sequence, connection) }
+            return 0
         }
         hasOutbox.store(true, ordering: .releasing)
     }

@@ -44,7 +44,7 @@ import Testing
         let store = try store(directory)
         store.hooks.withLock { $0.auditPosition = { AuditPosition(sequence: 9, hash: AuditHash(of: [1])) } }
         for written in [nil, 0, 1, 9, 10, 11, UInt64.max] as [UInt64?] {
-            try store.leave(AuditRecord(event: "unlock", time: 1), written: written)
+            try store.leave([(AuditRecord(event: "unlock", time: 1), written)])
         }
         #expect(try store.outbox().map(\.after) == [9, 0, 0, 8, 9, 9, 9])
     }
