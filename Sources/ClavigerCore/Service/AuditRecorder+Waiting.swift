@@ -42,18 +42,26 @@ extension AuditRecorder {
             metadata: ["event": "\(record.event)", "error": "\(error.map { "\($0)" } ?? "the log failed")"])
     }
 
+    /// So many records are left in the database at once: under one signature, and few enough for a disk with little room.
+    private static let leftAtOnce = 64
+
     /// Leaves what waits in memory for a log that fails in the database, as the daemon is about to end.
     package func leaveWaiting() {
         seeThrough()
+        // A disk that hangs may not count as failed yet.
+        _ = try? log.flush()
         guard log.failure != nil else { return }
         let after = log.position.sequence
-        let waiting = stranded.withLock { stranded in
+        var waiting = stranded.withLock { stranded in
             defer { stranded = [] }
             return stranded + denials.all().map { Stranded(record: $0, after: after) }
         }
-        guard !waiting.isEmpty else { return }
         do throws(StoreError) {
-            try outbox.leave(waiting.map { ($0.record, $0.after + 1) })
+            while !waiting.isEmpty {
+                let some = waiting.prefix(AuditRecorder.leftAtOnce)
+                try outbox.leave(some.map { ($0.record, $0.after + 1) })
+                waiting.removeFirst(some.count)
+            }
         } catch {
             logger.error(
                 "events cannot be recorded", metadata: ["events": "\(waiting.count)", "error": "\(error)"])
