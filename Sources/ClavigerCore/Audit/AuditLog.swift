@@ -88,6 +88,7 @@ package final class AuditLog: @unchecked Sendable {
     let bell = Bell()
     /// Wakes the thread that flushes for others.
     let flushBell = Bell()
+    /// Until `stopTending`, and until `stopFlushing`.
     let isTended = Atomic(true)
     let isFlushed = Atomic(true)
     // What is asked without the monitor, in which recovery may be stuck in the disk; and whether there is a failure, for those who ask
